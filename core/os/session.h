@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string>
+
+#include "core/base/result.h"
+#include "core/os/fd.h"
+
+namespace mobula::os {
+
+// The directory of one cluster on one host: 0700, ours, not a symbolic link.  Holds sockets, logs, the
+// key file of a long-lived cluster.  Short, because a Unix socket's path has 107 bytes.
+class SessionDirectory {
+ public:
+  enum class Lifetime { kRemove, kKeep };
+
+  // Makes a fresh one under MOBULA_TMPDIR, else $XDG_RUNTIME_DIR/mobula, else /tmp/mobula-UID.
+  // kDenied when a parent belongs to somebody else or others may write to it.
+  static base::Result<SessionDirectory> create(Lifetime lifetime);
+  // Opens and checks one that exists.
+  static base::Result<SessionDirectory> open(const std::string& path);
+
+  SessionDirectory(SessionDirectory&& other) noexcept;
+  SessionDirectory& operator=(SessionDirectory&&) = delete;
+  ~SessionDirectory();  // Removes the tree when made with kRemove.
+
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  SessionDirectory(std::string path, Lifetime lifetime) : path_(std::move(path)), lifetime_(lifetime) {}
+  std::string path_;
+  Lifetime lifetime_;
+};
+
+std::string sessions_root();  // The parent of all sessions of this user on this host.
+void remove_tree(const std::string& path);  // Never follows symbolic links.
+
+}  // namespace mobula::os

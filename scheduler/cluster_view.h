@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "core/base/ids.h"
+#include "core/base/machine.h"
+#include "core/base/resources.h"
+#include "scheduler/strategy.h"
+
+namespace mobula::scheduler {
+
+// kSuspect nodes get no new work; kDead ones are fenced and never come back under the same id.
+enum class NodeState : std::uint8_t { kAlive = 1, kSuspect = 2, kDead = 3 };
+
+// What is known of one node.  Published by the GCS; input of each machine that places work.
+struct NodeView {
+  base::NodeId node;
+  std::uint64_t version = 0;  // Grows with each change of this node; older views are ignored.
+  NodeState state = NodeState::kAlive;
+  std::string address;        // Opaque here.
+  base::Resources total;
+  base::Resources available;
+  Labels labels;
+};
+
+// Why nothing in the cluster could ever serve a shape.
+struct Infeasible {
+  std::string missing;                // "gpus: 4 wanted, 1 on the nearest node"; one sentence.
+  std::optional<base::NodeId> nearest;  // The node that lacks least; none when no node may serve at all.
+  base::Resources nearest_total;
+};
+
+// The nodes as this process believes them to be, and the choice among them.
+//
+// The belief is optimistic between two views of a node: assume() takes from it what was just asked of
+// the node, correct() puts right what the node itself answered.  Ordered, so each choice repeats.
+class ClusterView {
+ public:
+  struct Limits {
+    std::size_t nodes_max = 20'000;      // Further nodes are not believed in.
+    std::size_t dead_max = 4'096;        // Remembered, so that late views revive nobody.
+    base::Duration refused_for = std::chrono::milliseconds(20);  // Not asked again so long after a refusal.
+  };
+  explicit ClusterView(Limits limits) : limits_(limits) {}
+
+  // True when the view was newer than what was known.
+  bool apply(const NodeView& view);
+  const NodeView* find(const base::NodeId& node) const;  // Dead nodes are not found.
+  bool is_dead(const base::NodeId& node) const { return dead_.contains(node); }
+  const std::map<base::NodeId, NodeView>& nodes() const { return nodes_; }
+
+  void assume(const base::NodeId& node, const base::Resources& taken);
+  void correct(base::Time now, const base::NodeId& node, const base::Resources& available);
+
+  // The node to ask for `shape` now, or none when none seems to have room.  `home` is preferred by
+  // PackThenSpread; `skip` is never returned.
+  struct Wish {
+    const base::Resources& shape;
+    const Strategy& strategy;
+    base::NodeId home;
+    std::optional<base::NodeId> skip;
+  };
+  std::optional<base::NodeId> pick(base::Time now, const Wish& wish) const;
+  // When a node that refused lately may be asked again; none when there is none.
+  std::optional<base::Time> next_retry(base::Time now) const;
+
+  // None when some node that is not dead could serve the shape when empty.
+  std::optional<Infeasible> infeasible(const base::Resources& shape, const Strategy& strategy) const;
+
+ private:
+  const Limits limits_;
+  std::map<base::NodeId, NodeView> nodes_;         // Alive and suspect.
+  std::map<base::NodeId, base::Time> refused_;     // When each said no; a subset of nodes_.
+  std::map<base::NodeId, std::uint64_t> dead_;     // Version of its death.
+};
+
+}  // namespace mobula::scheduler

@@ -10,8 +10,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <mutex>
-#include <queue>
 #include <unordered_map>
 #include <vector>
 
@@ -32,6 +32,20 @@ struct Due {
   EventLoop::Id id;
   bool operator>(const Due& other) const { return when != other.when ? when > other.when : id > other.id; }
 };
+
+// Waits as epoll_pwait2 does; in whole milliseconds, rounded up, on a kernel before 5.11.
+int wait_for_events(int epoll, std::array<epoll_event, kEventsPerWait>& events, std::optional<Duration> timeout) {
+  static std::atomic<bool> has_nanoseconds{true};
+  const std::int64_t ns = timeout ? std::max<std::int64_t>(0, timeout->count()) : 0;
+  if (has_nanoseconds.load(std::memory_order_relaxed)) {
+    const timespec wait{ns / 1'000'000'000, ns % 1'000'000'000};
+    const int n = ::epoll_pwait2(epoll, events.data(), kEventsPerWait, timeout ? &wait : nullptr, nullptr);
+    if (n >= 0 || errno != ENOSYS) return n;
+    has_nanoseconds.store(false, std::memory_order_relaxed);
+  }
+  const std::int64_t ms = timeout ? std::min<std::int64_t>((ns + 999'999) / 1'000'000, 1'000'000'000) : -1;
+  return ::epoll_wait(epoll, events.data(), kEventsPerWait, static_cast<int>(ms));
+}
 
 [[noreturn]] void die(const char* what) {
   std::perror(what);
@@ -158,13 +172,8 @@ std::optional<Time> EventLoop::next_timer() const { return state_->next_timer();
 
 std::size_t EventLoop::State::run_watches(std::optional<Duration> timeout) {
   std::array<epoll_event, kEventsPerWait> events;
-  timespec wait{};
-  if (timeout) {
-    const auto ns = std::max<std::int64_t>(0, timeout->count());
-    wait = {ns / 1'000'000'000, ns % 1'000'000'000};
-  }
-  const int n = ::epoll_pwait2(epoll.get(), events.data(), kEventsPerWait, timeout ? &wait : nullptr, nullptr);
-  if (n < 0 && errno != EINTR) die("mobula: epoll_pwait2");
+  const int n = wait_for_events(epoll.get(), events, timeout);
+  if (n < 0 && errno != EINTR) die("mobula: epoll wait");
   std::size_t ran = 0;
   for (int i = 0; i < n; ++i) {
     const epoll_event event = events[static_cast<std::size_t>(i)];

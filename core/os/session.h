@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "core/base/result.h"
@@ -27,9 +29,10 @@ class SessionDirectory {
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
  private:
-  SessionDirectory(std::string path, Lifetime lifetime) : path_(std::move(path)), lifetime_(lifetime) {}
+  SessionDirectory(std::string path, Lifetime lifetime);
   std::string path_;
   Lifetime lifetime_;
+  pid_t maker_;
 };
 
 std::string sessions_root();  // The parent of all sessions of this user on this host.

@@ -1,0 +1,161 @@
+#include "core/os/session.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "core/os/error.h"
+#include "core/os/random.h"
+
+namespace mobula::os {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+
+constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+std::string describe(const std::string& path, const struct stat& info) {
+  std::array<char, 8> mode{};
+  std::snprintf(mode.data(), mode.size(), "%04o", static_cast<unsigned>(info.st_mode & 07777));
+  return path + " (owner uid " + std::to_string(info.st_uid) + ", mode " + mode.data() + ")";
+}
+
+bool is_ours(const struct stat& info) { return info.st_uid == ::geteuid(); }
+
+// Somebody else could put another directory in place of ours where all may write and nothing is sticky.
+Result<void> check_parent(const std::string& path) {
+  const auto slash = path.find_last_of('/');
+  const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  struct stat info {};
+  if (::stat(parent.c_str(), &info) != 0) return error_from_errno(errno, parent);
+  const bool open_to_all = (info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0;
+  if (open_to_all) return Error{Code::kDenied, "everybody may rename what is in " + describe(parent, info)};
+  if (!is_ours(info) && info.st_uid != 0) {
+    return Error{Code::kDenied, "the parent belongs to somebody else: " + describe(parent, info)};
+  }
+  return {};
+}
+
+// `forbidden`: permission bits that must not be set.
+Result<Fd> open_ours(const std::string& path, mode_t forbidden) {
+  Fd fd(::open(path.c_str(), kDirectory));
+  if (!fd.valid() && (errno == ELOOP || errno == ENOTDIR)) {
+    return Error{Code::kDenied, path + " is not a directory of its own (a symbolic link or a file)"};
+  }
+  if (!fd.valid()) return error_from_errno(errno, path);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return error_from_errno(errno, path);
+  if (!is_ours(info)) {
+    return Error{Code::kDenied, describe(path, info) + " belongs to somebody else; remove it or set MOBULA_TMPDIR"};
+  }
+  if ((info.st_mode & forbidden) != 0) {
+    return Error{Code::kDenied, describe(path, info) + " is open to others; chmod 700 it or set MOBULA_TMPDIR"};
+  }
+  return fd;
+}
+
+Result<Fd> make_root(const std::string& root) {
+  if (auto parent = check_parent(root); !parent) return parent.error();
+  if (::mkdir(root.c_str(), 0700) != 0 && errno != EEXIST) return error_from_errno(errno, "making " + root);
+  return open_ours(root, S_IWGRP | S_IWOTH);
+}
+
+std::string fresh_name() {
+  std::array<unsigned char, 4> bytes;
+  fill_random(bytes.data(), bytes.size());
+  std::array<char, 16> name{};
+  std::snprintf(name.data(), name.size(), "s-%02x%02x%02x%02x", bytes[0], bytes[1], bytes[2], bytes[3]);
+  return name.data();
+}
+
+bool is_directory_of_ours(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && is_ours(info);
+}
+
+// Empties the directory, and never leaves its device: what is mounted below stays.
+void empty_directory(Fd directory, dev_t device) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(directory.get()), ::closedir);
+  if (!stream) return;
+  const int fd = directory.release();  // Now the stream's.
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    if (::unlinkat(fd, name.c_str(), 0) == 0) continue;
+    Fd below(::openat(fd, name.c_str(), kDirectory));
+    struct stat info {};
+    if (!below.valid() || ::fstat(below.get(), &info) != 0 || info.st_dev != device) continue;
+    empty_directory(std::move(below), device);
+    ::unlinkat(fd, name.c_str(), AT_REMOVEDIR);
+  }
+}
+
+}  // namespace
+
+std::string sessions_root() {
+  const auto from_environment = [](const char* name) {
+    const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody calls setenv.
+    std::string path = value == nullptr ? "" : value;
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path;
+  };
+  if (auto path = from_environment("MOBULA_TMPDIR"); !path.empty()) return path;
+  // A launcher hands the variable to hosts where the directory was never made, and sudo to other users.
+  if (auto path = from_environment("XDG_RUNTIME_DIR"); is_directory_of_ours(path)) return path + "/mobula";
+  return "/tmp/mobula-" + std::to_string(::geteuid());
+}
+
+Result<SessionDirectory> SessionDirectory::create(Lifetime lifetime) {
+  const std::string root = sessions_root();
+  auto root_fd = make_root(root);
+  if (!root_fd) return root_fd.error();
+  for (;;) {
+    const std::string name = fresh_name();
+    if (::mkdirat(root_fd->get(), name.c_str(), 0700) == 0) {
+      // The umask may have taken bits away, and only those.
+      ::fchmodat(root_fd->get(), name.c_str(), 0700, 0);
+      return SessionDirectory(root + "/" + name, lifetime);
+    }
+    if (errno != EEXIST) return error_from_errno(errno, "making " + root + "/" + name);
+  }
+}
+
+Result<SessionDirectory> SessionDirectory::open(const std::string& path) {
+  auto fd = open_ours(path, S_IRWXG | S_IRWXO);
+  if (!fd) return fd.error();
+  return SessionDirectory(path, Lifetime::kKeep);
+}
+
+SessionDirectory::SessionDirectory(std::string path, Lifetime lifetime)
+    : path_(std::move(path)), lifetime_(lifetime), maker_(::getpid()) {}
+
+SessionDirectory::SessionDirectory(SessionDirectory&& other) noexcept
+    : path_(std::move(other.path_)), lifetime_(std::exchange(other.lifetime_, Lifetime::kKeep)), maker_(other.maker_) {}
+
+SessionDirectory::~SessionDirectory() {
+  // A forked child that runs destructors must not take the directory from its parent.
+  if (lifetime_ == Lifetime::kRemove && maker_ == ::getpid()) remove_tree(path_);
+}
+
+void remove_tree(const std::string& path) {
+  Fd fd(::open(path.c_str(), kDirectory));
+  struct stat info {};
+  if (fd.valid() && ::fstat(fd.get(), &info) == 0) {
+    empty_directory(std::move(fd), info.st_dev);
+    ::rmdir(path.c_str());
+  } else {
+    ::unlink(path.c_str());
+  }
+}
+
+}  // namespace mobula::os

@@ -1,0 +1,75 @@
+#include "core/os/cgroup.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "tests/os/temporary_directory.h"
+
+namespace mobula::os {
+namespace {
+
+class CgroupTest : public testing::Test {
+ protected:
+  void write(const std::string& path, const std::string& text) {
+    const std::filesystem::path file = root_.path() + path;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << text;
+  }
+  CgroupLimits read() { return read_cgroups(root_.path()); }
+
+ private:
+  TemporaryDirectory root_;
+};
+
+TEST_F(CgroupTest, SaysNothingWhereThereAreNone) {
+  const auto limits = read();
+  EXPECT_FALSE(limits.cpus);
+  EXPECT_FALSE(limits.memory_limit_bytes);
+  EXPECT_FALSE(limits.memory_free_bytes);
+}
+
+TEST_F(CgroupTest, Version2TakesTheSmallestOfAllGroupsAbove) {
+  write("/proc/self/cgroup", "0::/job/step\n");
+  write("/proc/self/mountinfo", "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n");
+  write("/sys/fs/cgroup/job/step/cpu.max", "max 100000\n");
+  write("/sys/fs/cgroup/job/cpu.max", "250000 100000\n");
+  write("/sys/fs/cgroup/job/step/memory.max", "max\n");
+  write("/sys/fs/cgroup/job/memory.max", "1000000\n");
+  write("/sys/fs/cgroup/job/memory.current", "900000\n");
+  write("/sys/fs/cgroup/job/memory.stat", "anon 500000\nfile 400000\ninactive_file 300000\n");
+  const auto limits = read();
+  EXPECT_DOUBLE_EQ(limits.cpus.value(), 2.5);
+  EXPECT_EQ(limits.memory_limit_bytes, 1'000'000u);
+  EXPECT_EQ(limits.memory_free_bytes, 400'000u);
+}
+
+TEST_F(CgroupTest, Version1ReadsEachControllerFromItsOwnMount) {
+  write("/proc/self/cgroup", "4:memory:/a\n3:cpu,cpuacct:/b/c\n0::/\n");
+  write("/proc/self/mountinfo",
+        "35 31 0:32 / /cg/memory rw - cgroup cgroup rw,memory\n"
+        "32 31 0:29 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n");
+  write("/cg/cpu/b/c/cpu.cfs_quota_us", "-1\n");
+  write("/cg/cpu/b/c/cpu.cfs_period_us", "100000\n");
+  write("/cg/cpu/b/cpu.cfs_quota_us", "50000\n");
+  write("/cg/cpu/b/cpu.cfs_period_us", "100000\n");
+  write("/cg/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  write("/cg/memory/a/memory.limit_in_bytes", "2000000\n");
+  write("/cg/memory/a/memory.usage_in_bytes", "2500000\n");
+  const auto limits = read();
+  EXPECT_DOUBLE_EQ(limits.cpus.value(), 0.5);
+  EXPECT_EQ(limits.memory_limit_bytes, 2'000'000u);
+  EXPECT_EQ(limits.memory_free_bytes, 0u);
+}
+
+TEST_F(CgroupTest, OfAContainerIsReadBelowItsMount) {
+  write("/proc/self/cgroup", "0::/pods/one/app\n");
+  write("/proc/self/mountinfo", "30 20 0:26 /pods/one /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+  write("/sys/fs/cgroup/app/memory.max", "5000\n");
+  write("/sys/fs/cgroup/memory.max", "4000\n");
+  EXPECT_EQ(read().memory_limit_bytes, 4000u);
+}
+
+}  // namespace
+}  // namespace mobula::os

@@ -1,0 +1,118 @@
+#include "transport/crypto.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+
+namespace mobula::transport::crypto {
+namespace {
+
+void require(bool ok, const char* what) {
+  if (ok) return;
+  std::fprintf(stderr, "mobula: OpenSSL cannot do %s; check the installation\n", what);
+  std::abort();
+}
+
+const unsigned char* raw(base::ConstBytes b) { return reinterpret_cast<const unsigned char*>(b.data()); }
+unsigned char* raw(base::Bytes b) { return reinterpret_cast<unsigned char*>(b.data()); }
+
+// Fetched once: a fetch takes longer than the MAC itself.
+EVP_MAC* hmac() {
+  static EVP_MAC* const mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+  return mac;
+}
+EVP_KDF* hkdf() {
+  static EVP_KDF* const kdf = EVP_KDF_fetch(nullptr, "HKDF", nullptr);
+  return kdf;
+}
+
+char kSha256[] = "SHA256";  // OSSL_PARAM takes it without const.
+
+}  // namespace
+
+Key hmac_sha256(const Key& key, std::string_view label, base::ConstBytes a, base::ConstBytes b) {
+  const std::unique_ptr<EVP_MAC_CTX, void (*)(EVP_MAC_CTX*)> ctx(EVP_MAC_CTX_new(hmac()), EVP_MAC_CTX_free);
+  const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, kSha256, 0),
+                               OSSL_PARAM_construct_end()};
+  Key out{};
+  std::size_t size = 0;
+  const bool ok = ctx != nullptr && EVP_MAC_init(ctx.get(), raw(key), key.size(), params) == 1 &&
+                  EVP_MAC_update(ctx.get(), raw(base::as_bytes(label)), label.size()) == 1 &&
+                  EVP_MAC_update(ctx.get(), raw(a), a.size()) == 1 &&
+                  (b.empty() || EVP_MAC_update(ctx.get(), raw(b), b.size()) == 1) &&
+                  EVP_MAC_final(ctx.get(), raw(base::Bytes(out)), &size, out.size()) == 1;
+  require(ok && size == out.size(), "HMAC-SHA256");
+  return out;
+}
+
+Key sha256(base::ConstBytes bytes) {
+  Key out{};
+  unsigned size = 0;
+  const bool ok = EVP_Digest(bytes.data(), bytes.size(), raw(base::Bytes(out)), &size, EVP_sha256(), nullptr) == 1;
+  require(ok && size == out.size(), "SHA-256");
+  return out;
+}
+
+Key hkdf_sha256(const Key& secret, base::ConstBytes salt, std::string_view label, base::ConstBytes context) {
+  base::Buffer info;
+  info.put_string(label);
+  info.append(context);
+  auto* const secret_bytes = const_cast<std::byte*>(secret.data());
+  auto* const salt_bytes = const_cast<std::byte*>(salt.data());
+  const OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, kSha256, 0),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret_bytes, secret.size()),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt_bytes, salt.size()),
+      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.data(), info.size()),
+      OSSL_PARAM_construct_end()};
+  const std::unique_ptr<EVP_KDF_CTX, void (*)(EVP_KDF_CTX*)> ctx(EVP_KDF_CTX_new(hkdf()), EVP_KDF_CTX_free);
+  Key out{};
+  require(ctx != nullptr && EVP_KDF_derive(ctx.get(), raw(base::Bytes(out)), out.size(), params) == 1,
+          "HKDF-SHA256");
+  return out;
+}
+
+bool equal_in_constant_time(base::ConstBytes a, base::ConstBytes b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+void wipe(base::Bytes secret) { OPENSSL_cleanse(secret.data(), secret.size()); }
+
+struct FrameSeal::Cipher {
+  EVP_CIPHER_CTX* ctx = EVP_CIPHER_CTX_new();
+  ~Cipher() { EVP_CIPHER_CTX_free(ctx); }
+};
+
+FrameSeal::FrameSeal(const Key& key) : cipher_(std::make_unique<Cipher>()) {
+  require(cipher_->ctx != nullptr && EVP_EncryptInit_ex(cipher_->ctx, EVP_aes_256_gcm(), nullptr,
+                                                        raw(base::ConstBytes(key)), nullptr) == 1,
+          "AES-256-GCM");
+}
+FrameSeal::~FrameSeal() = default;
+
+Tag FrameSeal::next(base::ConstBytes header, base::ConstBytes payload) {
+  std::array<unsigned char, 12> nonce{};
+  std::memcpy(nonce.data(), &frame_, sizeof frame_);
+  ++frame_;
+  int ignored = 0;
+  Tag tag{};
+  unsigned char none[16];
+  const auto add = [&](base::ConstBytes b) {
+    return b.empty() ||
+           EVP_EncryptUpdate(cipher_->ctx, nullptr, &ignored, raw(b), static_cast<int>(b.size())) == 1;
+  };
+  const bool ok =
+      EVP_EncryptInit_ex(cipher_->ctx, nullptr, nullptr, nullptr, nonce.data()) == 1 && add(header) &&
+      add(payload) && EVP_EncryptFinal_ex(cipher_->ctx, none, &ignored) == 1 &&
+      EVP_CIPHER_CTX_ctrl(cipher_->ctx, EVP_CTRL_GCM_GET_TAG, static_cast<int>(tag.size()), tag.data()) == 1;
+  require(ok, "AES-256-GMAC");
+  return tag;
+}
+
+}  // namespace mobula::transport::crypto

@@ -91,6 +91,22 @@ function(mobula_add_test)
   endif()
 endfunction()
 
+# mobula_LABEL_tests builds what `ctest -L LABEL` runs, for the labels that are run on their own.
+function(_mobula_join_labels target)
+  set(labels ${ARGN})
+  if(NOT labels)
+    set(labels unit)
+  endif()
+  foreach(label unit sanitize)
+    if(NOT TARGET mobula_${label}_tests)
+      add_custom_target(mobula_${label}_tests)
+    endif()
+    if(label IN_LIST labels)
+      add_dependencies(mobula_${label}_tests ${target})
+    endif()
+  endforeach()
+endfunction()
+
 # A gtest executable with gtest's main, or with its own where OWN_MAIN is given.
 function(mobula_test)
   cmake_parse_arguments(A "HEAVY;OWN_MAIN" "NAME;TIMEOUT" "SOURCES;DEPS;LABELS;ARGS;ENV" ${ARGN})
@@ -108,6 +124,7 @@ function(mobula_test)
   endif()
   mobula_add_test(NAME ${A_NAME} COMMAND ${A_NAME} ${A_ARGS} LABELS ${A_LABELS} TIMEOUT ${A_TIMEOUT} ENV ${A_ENV}
                   ${flags})
+  _mobula_join_labels(${A_NAME} ${A_LABELS})
 endfunction()
 
 # A libFuzzer target.  Without MOBULA_FUZZ the same entry point gets a small driver, so that each test run feeds
@@ -118,12 +135,17 @@ function(mobula_fuzz)
   if(MOBULA_FUZZ)
     mobula_executable(NAME ${A_NAME} SOURCES ${A_SOURCES} DEPS ${A_DEPS} OUTPUT fuzz)
     target_link_options(${A_NAME} PRIVATE -fsanitize=fuzzer)
+    if(NOT TARGET mobula_fuzz_targets)
+      add_custom_target(mobula_fuzz_targets)
+    endif()
+    add_dependencies(mobula_fuzz_targets ${A_NAME})
     return()
   endif()
   mobula_executable(NAME ${A_NAME} SOURCES ${A_SOURCES} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.cc"
                     DEPS ${A_DEPS})
   if(MOBULA_TESTS)
     mobula_add_test(NAME ${A_NAME} COMMAND ${A_NAME} "${corpus}" LABELS unit fuzz)
+    _mobula_join_labels(${A_NAME} unit)
   endif()
 endfunction()
 

@@ -18,6 +18,10 @@
 #include "core/os/memory_file.h"
 #include "core/os/process.h"
 
+// The C library's clone() under its other name: TSan replaces the usual one, and would take our memory, which the
+// child shares, for that of a forked process.
+extern "C" int __clone(int (*run)(void*), void* stack, int flags, void* argument, ...);  // NOLINT
+
 namespace mobula::os {
 namespace {
 
@@ -164,7 +168,7 @@ base::Result<pid_t> spawn(const SpawnOptions& options) {
   // As vfork(): we stand still until the child has called execve() or is gone, so that the cost does not
   // grow with our memory and the child's failure can be read from the plan.
   const SignalBlock block;
-  const pid_t pid = ::clone(run_child, static_cast<char*>(stack) + kChildStackBytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
+  const pid_t pid = __clone(run_child, static_cast<char*>(stack) + kChildStackBytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
   if (pid < 0) return error_from_errno(errno, "starting " + options.path);
   if (plan.error != 0) {
     wait_for(pid);

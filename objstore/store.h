@@ -95,6 +95,7 @@ struct Reclaimed {
   std::uint64_t slab_bytes = 0;
   std::size_t half_sealed = 0;  // Index entries claimed and never published.
   std::size_t pins = 0;         // Distinct objects it had pinned.
+  std::size_t corrupt = 0;      // Entries that lay outside its slabs or on each other: dropped.
   // Sealed by it and never adopted: no owner may know of them.  They stay until free()d.
   std::vector<ObjectId> unadopted;
 };
@@ -105,8 +106,9 @@ struct ClientImpl;
 // The raylet's side, one per node.  One thread.  Nothing blocks but where it says so.
 class Store {
  public:
-  // Makes the two memory files (sealed against shrinking and growing) and reserves the control file and
-  // the first extent.  kExhausted, with the numbers, when the machine has not that much.
+  // Makes the two memory files (sealed against shrinking and growing) and reserves the
+  // control file; the data's pages come with reserve_more().  kExhausted, with the numbers, when the machine has not
+  // that much.
   static Result<Store> create(const StoreOptions& options);
 
   Store(Store&& other) noexcept;
@@ -129,6 +131,9 @@ class Store {
   Result<SlabGrant> lease_slab_reserving(SlotId slot, std::uint64_t bytes_min);
   // kInvalid unless leased to `slot` just so.  Objects that still lie in it stay and are the raylet's.
   Result<void> return_slab(SlotId slot, const SlabGrant& slab);
+
+  // Several at once: the index is looked through once.
+  Result<void> return_slabs(SlotId slot, const std::vector<SlabGrant>& slabs);
 
   // The owner has been told of this object (see Reclaimed::unadopted).  False: not here.
   bool adopt(const ObjectId& id);
@@ -174,7 +179,14 @@ class Allocation {
   Allocation& operator=(Allocation&& other) noexcept;
   ~Allocation();
 
-  Bytes bytes() const { return bytes_; }            // kObjectAlignment-aligned; uninitialised.
+  Bytes bytes() const { return bytes_; }  // kObjectAlignment-aligned; uninitialised.
+
+  // Copies `from` to `at`, mapping the pages in pieces just ahead of the copy.  Needs no lock.
+  void write(std::size_t at, ConstBytes from) const;
+  // Maps the next `bytes_max` bytes' pages that are not mapped yet, so that their writer does not fault; how many bytes
+  // were done, 0 when all are.  Needs no lock; may run beside the writer.
+  std::size_t populate(std::size_t bytes_max) const;
+
   std::uint64_t offset() const { return offset_; }  // In the data file.
   bool valid() const { return client_ != nullptr; }
 
@@ -182,6 +194,7 @@ class Allocation {
   friend class StoreClient;
   Bytes bytes_;
   std::uint64_t offset_ = 0;
+  SlabGrant slab_;
   std::shared_ptr<ClientImpl> client_;
 };
 
@@ -229,12 +242,6 @@ class StoreClient {
   // allocation is then still the caller's.
   Result<Sealed> seal(Allocation&& allocation, const ObjectId& id, Copy copy);
   void abort(Allocation&& allocation);
-
-  // Copies `from` into the allocation at `at`, mapping its pages in pieces just ahead of the copy.
-  void write(const Allocation& allocation, std::size_t at, ConstBytes from);
-  // Maps the pages of the next `bytes_max` bytes of the allocation that are not yet, so that its writer does not fault;
-  // how many bytes were done.  Zero: all are.
-  std::size_t populate(const Allocation& allocation, std::size_t bytes_max);
 
   // The object, pinned, when a sealed copy is on this node.  nullopt: ask the raylet.
   std::optional<Pin> get(const ObjectId& id);

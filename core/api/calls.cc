@@ -1,0 +1,213 @@
+// Calls, waits and results: the untyped side of ref.h, actor.h, wait.h and detail/invoke.h.
+#include <cxxabi.h>
+
+#include <limits>
+
+#include "core/api/runtime_access.h"
+#include "mobula/mobula.h"
+
+namespace mobula {
+
+namespace {
+Communicator own_rank;  // Written by the constructor's thunk, before any method of the actor can run.
+}  // namespace
+
+const Communicator& self() { return own_rank; }
+
+runtime::ActorRef get_actor_ref(std::string_view name, std::string_view ns) {
+  auto found = runtime::require_current().get_actor(std::string(name), std::string(ns));
+  if (!found) detail::throw_error(found.error());
+  return std::move(*found);
+}
+
+namespace detail {
+
+void set_self(Communicator self) { own_rank = self; }
+
+std::optional<base::Time> deadline_of(TimeLimit limit) {
+  if (limit.never()) return std::nullopt;
+  const base::Time now = std::chrono::steady_clock::now();
+  if (limit.duration() > base::Time::max() - now) return std::nullopt;
+  return now + limit.duration();
+}
+
+// ---- objects.
+
+namespace {
+void check_given(const ObjectRef& ref) {
+  if (!ref) throw_invalid("this Ref refers to nothing", "a Ref comes from a remote call, put() or seal()");
+}
+}  // namespace
+
+bool is_ready(const ObjectRef& ref) {
+  check_given(ref);
+  return ref->settled();
+}
+
+std::shared_ptr<const base::ErrorInfo> settle(const ObjectRef& ref, TimeLimit limit) {
+  check_given(ref);
+  using runtime::ObjectStatus;
+  ObjectStatus status = ref->status();
+  if (status == ObjectStatus::kPending || status == ObjectStatus::kRemote) {
+    const auto found = runtime::require_current().wait({&ref, 1}, 1, deadline_of(limit), runtime::FetchLocal::kYes);
+    status = ref->status();
+    if (found == 0 && status != ObjectStatus::kReady && status != ObjectStatus::kError) {
+      return timeout_info(limit.duration(), 0, 1);
+    }
+  }
+  if (status == ObjectStatus::kError) return std::make_shared<const base::ErrorInfo>(ref->error());
+  return nullptr;
+}
+
+void await_value(const ObjectRef& ref, TimeLimit limit) {
+  if (ref && ref->status() == runtime::ObjectStatus::kReady) return;
+  if (const auto failed = settle(ref, limit)) throw_error(*failed);
+}
+
+Decoder decoder_of(const ObjectRef& ref) { return Decoder::payload(ref->view()); }
+
+ObjectRef put_encoded(Encoder&& value) {
+  check_encoded(value);
+  auto made = runtime::require_current().put(std::move(value));
+  if (!made) throw_error(made.error());
+  return std::move(*made);
+}
+
+void check_encoded(const Encoder& out) {
+  if (out.meta().size() > std::numeric_limits<std::uint32_t>::max()) {
+    throw_invalid("a value of " + std::to_string(out.meta().size()) + " bytes in small pieces is too long to travel",
+                  "keep long data in contiguous vectors or in an Array, which travel beside the message");
+  }
+}
+
+void settle_all(std::span<const ObjectRef> refs, TimeLimit limit) {
+  for (const ObjectRef& ref : refs) check_given(ref);
+  if (refs.empty()) return;
+  const std::size_t here =
+      runtime::require_current().wait(refs, refs.size(), deadline_of(limit), runtime::FetchLocal::kYes);
+  if (here < refs.size()) throw_error(*timeout_info(limit.duration(), here, refs.size()));
+}
+
+std::vector<bool> wait_some(std::span<const ObjectRef> refs, const WaitOptions& options) {
+  if (options.count > refs.size()) {
+    throw_invalid("wait for " + std::to_string(options.count) + " of " + std::to_string(refs.size()) + " refs");
+  }
+  for (const ObjectRef& ref : refs) check_given(ref);
+  if (options.count != 0) {
+    runtime::require_current().wait(refs, options.count, deadline_of(options.timeout), runtime::FetchLocal::kNo);
+  }
+  std::vector<bool> done(refs.size());
+  std::size_t left = options.count;
+  for (std::size_t i = 0; i < refs.size() && left != 0; ++i) {
+    done[i] = refs[i]->settled();
+    left -= done[i] ? 1 : 0;
+  }
+  return done;
+}
+
+void cancel_ref(const ObjectRef& ref, CancelOptions options) {
+  check_given(ref);
+  runtime::require_current().cancel(ref, options.force, options.recursive);
+}
+
+// ---- actors.
+
+namespace {
+void check_given(const runtime::ActorRef& actor) {
+  if (!actor) throw_invalid("this ActorHandle refers to nothing", "a handle comes from actor<C>(...) or get_actor<C>");
+}
+}  // namespace
+
+void kill_actor(const runtime::ActorRef& actor, KillOptions options) {
+  check_given(actor);
+  runtime::require_current().kill(actor, options.no_restart);
+}
+
+runtime::ActorRef create_actor(const FunctionEntry& constructor, const runtime::ActorSpecOptions& options,
+                               runtime::Arguments&& arguments) {
+  auto made = runtime::require_current().create_actor(constructor, options, std::move(arguments));
+  if (!made) throw_error(made.error());
+  return std::move(*made);
+}
+
+void call_method(const runtime::ActorRef& actor, const FunctionEntry& method, runtime::Arguments&& arguments,
+                 std::span<ObjectRef> out) {
+  check_given(actor);
+  runtime::require_current().call(actor, method, std::move(arguments), out);
+}
+
+void* check_instance(Invocation& invocation, const std::type_info& wanted) {
+  auto* instance = static_cast<Instance*>(invocation.instance());
+  if (instance == nullptr || *instance->type != wanted) {
+    const std::string is = instance == nullptr ? "nothing" : "a " + runtime::demangle(instance->type->name());
+    throw_invalid("this actor is " + is + ", not a " + runtime::demangle(wanted.name()),
+                  "name the class in get_actor<C>(name) that the actor was made with");
+  }
+  return instance;
+}
+
+// ---- the worker's side.
+
+FunctionEntry make_entry(const char* name, FunctionKind kind, void (*invoke)(Invocation&)) {
+  const std::string_view text(name);
+  // _ZL and ZL before a length: a static function; _GLOBAL__N_: an unnamed namespace.
+  bool internal = text.find("_GLOBAL__N_") != text.npos;
+  for (std::size_t at = text.find("ZL"); at != text.npos && !internal; at = text.find("ZL", at + 1)) {
+    internal = at + 2 < text.size() && text[at + 2] >= '0' && text[at + 2] <= '9';
+  }
+  return {base::hash64(text), name, kind, internal, invoke};
+}
+
+runtime::ConverterEntry make_converter(const char* name, void (*convert)(Decoder&, void*)) {
+  return {base::hash64(name), convert};
+}
+
+void run_guarded(Invocation& invocation, const FunctionEntry& entry, void (*body)(Invocation&)) {
+  const ThrowRecorder recorder;
+  try {
+    body(invocation);
+  } catch (abi::__forced_unwind&) {
+    throw;  // The thread is being cancelled.
+  } catch (...) {
+    fail_with_current(invocation, entry);
+  }
+}
+
+void fail_with_current(Invocation& invocation, const FunctionEntry& entry) {
+  invocation.fail(capture_current_exception(runtime::function_name(entry)));
+}
+
+ArgumentReader::ArgumentReader(Invocation& invocation, std::size_t count) : invocation_(invocation) {
+  if (invocation.argument_count() != count) {
+    ok_ = false;
+    invocation.bad_argument(std::min(count, invocation.argument_count()));
+  }
+}
+
+const runtime::ArgumentView* ArgumentReader::next() {
+  if (!ok_) return nullptr;
+  return &invocation_.argument(next_++);
+}
+
+void ArgumentReader::check(const Decoder& in) {
+  if (!ok_ || (in.ok() && in.left() == 0)) return;
+  ok_ = false;
+  invocation_.bad_argument(next_ - 1);
+}
+
+void ArgumentReader::convert(const runtime::ArgumentView& view, void* to) {
+  Decoder in = view.decoder();
+  const runtime::ConverterEntry* converter = runtime::find_converter(view.converter);
+  if (converter == nullptr) {
+    in.fail();
+    check(in);
+    return;
+  }
+  converter->convert(in, to);
+  if (!in.ok() || in.left() != 0) {
+    throw_invalid("argument " + std::to_string(next_ - 1) + " did not decode to the type that it is converted from");
+  }
+}
+
+}  // namespace detail
+}  // namespace mobula

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "mobula/actor.h"
+#include "mobula/wait.h"
+
+namespace mobula {
+
+namespace detail {
+
+// Options of a group and of each of its members.
+struct GroupSpec {
+  int size = 1;
+  runtime::ActorSpecOptions member;
+};
+std::shared_ptr<const GroupSpec> copy_options(const GroupOptions& options);
+// The members' options: of a named group, member i is called "name/i".
+runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank);
+
+template <class A, class... P>
+struct MemberFunction {
+  static void body(Invocation& invocation) {
+    ArgumentReader reader(invocation, 2 + sizeof...(P));
+    const Communicator self{read_argument<int>(reader), read_argument<int>(reader)};
+    ArgumentsOf<P...> arguments(reader);
+    if (!reader.ok()) return;
+    set_self(self);  // The constructor may ask.
+    arguments.apply([&](P&&... p) {
+      invocation.set_instance(
+          std::static_pointer_cast<Instance>(std::make_shared<InstanceOf<A>>(std::forward<P>(p)...)));
+    });
+    deliver_void(invocation);
+  }
+  static const FunctionEntry* entry() {
+    return Registered<MemberTag<A, P...>, FunctionKind::kConstructor, &body>::entry;
+  }
+};
+
+}  // namespace detail
+
+// A method of every member of a group: group.each<&C::m>() gives one.
+template <class A, auto M, class Signature = detail::Signature<M>>
+class EachMethod;
+
+template <class A, auto M, class R, class... P>
+class EachMethod<A, M, R(P...)> {
+  using Call = detail::MethodCall<A, M, R(P...), detail::Whole>;
+
+ public:
+  explicit EachMethod(const std::vector<ActorHandle<A>>& members) : members_(members) {}
+  // The same arguments to each; results by rank.
+  Refs<detail::Result<R>> operator()(Arg<std::decay_t<P>>... arguments) const {
+    std::vector<Ref<detail::Result<R>>> refs;
+    refs.reserve(members_.size());
+    for (const ActorHandle<A>& member : members_) {
+      refs.push_back(
+          detail::submit_call<typename Call::Shape>(member.actor(), *Call::Function::entry(), arguments...));
+    }
+    return Refs<detail::Result<R>>(std::move(refs));
+  }
+
+ private:
+  const std::vector<ActorHandle<A>>& members_;
+};
+
+// Actors with ranks 0, 1, ... that belong together.  Copies refer to the same members.
+template <class A>
+class GroupHandle {
+ public:
+  GroupHandle() = default;
+  explicit GroupHandle(std::vector<ActorHandle<A>> members)
+      : members_(std::make_shared<const std::vector<ActorHandle<A>>>(std::move(members))) {}
+
+  template <auto M>
+  EachMethod<A, M> each() const {  // To be called at once; it refers to this handle.
+    return EachMethod<A, M>(members());
+  }
+  std::size_t size() const { return members().size(); }
+  const ActorHandle<A>& operator[](std::size_t rank) const { return members()[rank]; }
+  const std::vector<ActorHandle<A>>& members() const {
+    static const std::vector<ActorHandle<A>> none;
+    return members_ ? *members_ : none;
+  }
+  auto begin() const { return members().begin(); }
+  auto end() const { return members().end(); }
+
+ private:
+  std::shared_ptr<const std::vector<ActorHandle<A>>> members_;
+};
+
+// group<C>.with({.size = n})(arguments...) makes n actors of class C with the same arguments; in each, self() tells
+// its rank.
+template <class A>
+class GroupFactory {
+ public:
+  constexpr GroupFactory() = default;
+  GroupFactory with(GroupOptions options) const { return GroupFactory(detail::copy_options(options)); }
+
+  template <class... X>
+    requires std::constructible_from<A, detail::ConstructorArgument<X>...>
+  [[nodiscard]] GroupHandle<A> operator()(const X&... arguments) const {
+    static_assert((detail::Travels<detail::ConstructorArgument<X>>::value && ...));
+    const detail::GroupSpec alone;
+    const detail::GroupSpec& spec = spec_ ? *spec_ : alone;
+    const auto* entry = detail::MemberFunction<A, detail::ConstructorArgument<X>...>::entry();
+    std::vector<ActorHandle<A>> members;
+    for (int rank = 0; rank < spec.size; ++rank) {
+      runtime::Arguments out;
+      out.add_plain(rank);
+      out.add_plain(spec.size);
+      (Arg<detail::ConstructorArgument<X>>(arguments).add_to(out), ...);
+      members.emplace_back(detail::create_actor(*entry, detail::member_options(spec, rank), std::move(out)));
+    }
+    return GroupHandle<A>(std::move(members));
+  }
+
+ private:
+  explicit GroupFactory(std::shared_ptr<const detail::GroupSpec> spec) : spec_(std::move(spec)) {}
+  std::shared_ptr<const detail::GroupSpec> spec_;
+};
+template <class A>
+inline const GroupFactory<A> group{};
+
+}  // namespace mobula

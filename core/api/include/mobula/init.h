@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "core/worker/runtime.h"
+#include "mobula/options.h"
+
+namespace mobula {
+
+enum class Ranks : std::uint8_t {
+  one,  // Under a launcher rank 0 is the driver; the other ranks lend their CPUs and end.
+  all,  // init() returns in every rank.
+};
+inline constexpr Ranks all = Ranks::all;
+
+struct InitOptions {
+  unsigned nodes = 1;  // Raylets to start on this machine when there is no cluster to join.
+  Ranks ranks = Ranks::one;
+  bool exec_workers = false;  // Start each worker by exec; never fork one.
+  LabelView settings{};       // Over the environment's and the file's.
+};
+
+// What init() started or joined; ends with it.  Refs and handles must be gone before.
+class [[nodiscard]] Session {
+ public:
+  explicit Session(std::unique_ptr<runtime::SessionImpl> impl);
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+ private:
+  std::unique_ptr<runtime::SessionImpl> impl_;
+};
+
+// The first line of main.  Finds out what this process is: in a worker it runs tasks and never returns; in the driver
+// it starts or joins a cluster.  Takes its own arguments out of argv.  Throws an Error that says what is wrong.
+Session init(int& argc, char**& argv, InitOptions options = {});
+// The same where main's arguments are not at hand.
+Session init(InitOptions options = {});
+
+// Where the calling code runs.
+struct Context {
+  std::string job;
+  std::string task;
+  std::string actor;  // Empty outside actors.
+  std::string node;
+  std::string worker;
+  std::string ns;
+  std::uint32_t attempt = 0;  // 0 in the first run of a task.
+};
+Context context();
+
+// Nodes, resources and settings, as `mobula status --json` prints them.
+std::string cluster_status_json();
+
+}  // namespace mobula

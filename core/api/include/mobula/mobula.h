@@ -1,0 +1,18 @@
+#pragma once
+
+// Mobula: tasks, actors and objects that span processes and nodes.  See docs/ for tours.
+#include "mobula/actor.h"
+#include "mobula/array.h"
+#include "mobula/errors.h"
+#include "mobula/group.h"
+#include "mobula/init.h"
+#include "mobula/options.h"
+#include "mobula/ref.h"
+#include "mobula/remote.h"
+#include "mobula/serialize.h"
+#include "mobula/task.h"
+#include "mobula/wait.h"
+
+namespace mobula {
+using namespace std::chrono_literals;
+}

@@ -1,0 +1,218 @@
+#include "mobula/options.h"
+
+#include <atomic>
+#include <cmath>
+#include <mutex>
+#include <unordered_map>
+
+#include "core/api/runtime_access.h"
+#include "core/base/limits.h"
+#include "mobula/detail/call.h"
+#include "mobula/group.h"
+
+namespace mobula::detail {
+
+struct TaskOptionsSlot {
+  runtime::TaskSpecOptions spec;
+  // Session number and handle: a handle holds for one runtime.
+  mutable std::atomic<std::uint64_t> interned{0};
+};
+
+namespace {
+
+std::string checked_name(std::string_view name, const char* field) {
+  if (name.size() > base::kNameBytesMax) {
+    throw_invalid(std::string(field) + " has " + std::to_string(name.size()) + " bytes, the limit is " +
+                  std::to_string(base::kNameBytesMax));
+  }
+  return std::string(name);
+}
+
+void set_amount(base::Resources& to, const std::string& name, double amount) {
+  constexpr double kMax = 9.0e14;  // In units of 1/10000, below 2^63.
+  if (!(amount >= 0 && amount <= kMax)) {
+    throw_invalid("option " + name + " = " + std::to_string(amount) + ": an amount lies between 0 and 9e14");
+  }
+  to.set(name, base::Amount::of(amount));
+}
+
+void require(bool ok, const char* what) {
+  if (!ok) throw_invalid(what);
+}
+
+runtime::Strategy strategy_of(const Scheduling& scheduling, const LabelView& labels) {
+  runtime::Strategy out;
+  if (std::holds_alternative<Spread>(scheduling)) out.kind = runtime::Spread{};
+  if (const auto* affinity = std::get_if<NodeAffinity>(&scheduling)) {
+    out.kind = runtime::NodeAffinity{checked_name(affinity->node, "node"), affinity->soft};
+  }
+  labels.for_each([&](std::string_view name, std::string_view value) {
+    out.labels[checked_name(name, "a label's name")] = checked_name(value, "a label's value");
+  });
+  return out;
+}
+
+// The fields that tasks, actors and groups share.
+template <class Options>
+base::Resources resources_of(const Options& o) {
+  base::Resources out;
+  set_amount(out, "cpus", o.cpus);
+  set_amount(out, "gpus", o.gpus);
+  set_amount(out, "memory", static_cast<double>(o.memory));
+  o.resources.for_each(
+      [&](std::string_view name, double amount) { set_amount(out, checked_name(name, "a resource's name"), amount); });
+  return out;
+}
+template <class Options>
+void check_common(const Options& o) {
+  require(o.isolation == Isolation::shared, "option isolation: this version runs every task in a shared worker");
+  bool env = false;
+  o.runtime_env.env.for_each([&](std::string_view, std::string_view) { env = true; });
+  require(!env && o.runtime_env.working_dir.empty(),
+          "option runtime_env: this version gives workers the driver's environment and working directory");
+  require(o.bundle >= -1, "option bundle: a bundle's index, or -1 for any");
+  require(o.bundle == -1 || !o.placement_group.id.is_nil(), "option bundle: needs placement_group");
+}
+template <class Options>
+runtime::ActorSpecOptions actor_spec(const Options& o) {
+  check_common(o);
+  require(o.max_restarts >= -1, "option max_restarts: a count, or -1 for ever");
+  require(o.max_task_retries >= -1, "option max_task_retries: a count, or -1 for ever");
+  require(o.max_concurrency >= 1, "option max_concurrency: at least 1");
+  require(o.max_pending_calls >= -1, "option max_pending_calls: a count, or -1 for no limit");
+  runtime::ActorSpecOptions out;
+  out.resources = resources_of(o);
+  out.max_restarts = o.max_restarts;
+  out.max_task_retries = o.max_task_retries;
+  out.max_concurrency = o.max_concurrency;
+  out.max_pending_calls = o.max_pending_calls;
+  out.name = checked_name(o.name, "name");
+  out.ns = checked_name(o.ns, "ns");
+  out.detached = o.lifetime == Lifetime::detached;
+  require(!out.detached || !out.name.empty(), "option lifetime: a detached actor needs a name to be found by");
+  out.strategy = strategy_of(o.scheduling, o.labels);
+  out.placement_group = o.placement_group.id;
+  out.bundle = o.bundle;
+  return out;
+}
+
+runtime::TaskSpecOptions task_spec(const TaskOptions& o) {
+  check_common(o);
+  require(o.max_retries >= -1, "option max_retries: a count, or -1 for ever");
+  runtime::TaskSpecOptions out;
+  out.resources = resources_of(o);
+  out.max_retries = o.max_retries;
+  out.retry_exceptions = o.retry_exceptions;
+  out.name = checked_name(o.name, "name");
+  out.strategy = strategy_of(o.scheduling, o.labels);
+  out.placement_group = o.placement_group.id;
+  out.bundle = o.bundle;
+  out.estimate = o.estimate;
+  return out;
+}
+
+std::uint64_t mix(std::uint64_t h, std::uint64_t v) { return base::mix64(h ^ v); }
+std::uint64_t mix(std::uint64_t h, std::string_view s) { return mix(h, base::hash64(s)); }
+std::uint64_t mix(std::uint64_t h, double v) { return mix(h, std::bit_cast<std::uint64_t>(v)); }
+
+std::uint64_t hash_of(const TaskOptions& o) {
+  std::uint64_t h = mix(mix(mix(1, o.cpus), o.gpus), static_cast<std::uint64_t>(o.memory));
+  o.resources.for_each([&](std::string_view name, double amount) { h = mix(mix(h, name), amount); });
+  h = mix(h, static_cast<std::uint64_t>(static_cast<std::uint32_t>(o.max_retries)) << 1 | (o.retry_exceptions ? 1 : 0));
+  h = mix(h, o.name);
+  o.labels.for_each([&](std::string_view name, std::string_view value) { h = mix(mix(h, name), value); });
+  h = mix(h, static_cast<std::uint64_t>(o.scheduling.index()));
+  if (const auto* a = std::get_if<NodeAffinity>(&o.scheduling)) {
+    h = mix(mix(h, a->node), static_cast<std::uint64_t>(a->soft));
+  }
+  for (int i = 0; i < 3; ++i) h = mix(h, o.placement_group.id.word(i));
+  h = mix(h, static_cast<std::uint64_t>(static_cast<std::uint32_t>(o.bundle)));
+  h = mix(h, o.estimate ? static_cast<std::uint64_t>(o.estimate->count()) : ~std::uint64_t{0});
+  h = mix(h, static_cast<std::uint64_t>(o.isolation));
+  o.runtime_env.env.for_each([&](std::string_view name, std::string_view value) { h = mix(mix(h, name), value); });
+  return mix(h, o.runtime_env.working_dir);
+}
+
+// Every distinct TaskOptions that this process has used, for ever: call sites hold pointers to them.
+class OptionsTable {
+ public:
+  const TaskOptionsSlot* intern(std::uint64_t hash, const TaskOptions& options) {
+    runtime::TaskSpecOptions spec = task_spec(options);
+    const std::scoped_lock lock(mutex_);
+    const auto [begin, end] = slots_.equal_range(hash);
+    for (auto it = begin; it != end; ++it) {
+      if (it->second->spec == spec) return it->second.get();
+    }
+    auto slot = std::make_unique<TaskOptionsSlot>();
+    slot->spec = std::move(spec);
+    return slots_.emplace(hash, std::move(slot))->second.get();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_multimap<std::uint64_t, std::unique_ptr<TaskOptionsSlot>> slots_;
+};
+OptionsTable& options_table() {
+  static auto* table = new OptionsTable;  // Outlives static destructors that still submit.
+  return *table;
+}
+
+runtime::OptionsHandle handle_of(runtime::Runtime& runtime, const TaskOptionsSlot* slot) {
+  if (slot == nullptr) return runtime::kDefaultTaskOptions;
+  const std::uint64_t session = session_number();
+  const std::uint64_t known = slot->interned.load(std::memory_order_acquire);
+  if (known >> 32 == session) return static_cast<runtime::OptionsHandle>(known);
+  const runtime::OptionsHandle handle = runtime.intern(slot->spec);
+  slot->interned.store(session << 32 | handle, std::memory_order_release);
+  return handle;
+}
+
+}  // namespace
+
+// A loop that calls `.with({...})` each time finds its options by their hash alone: 64 bits over every field, so
+// that two different options meet by chance once in 2^64.
+const TaskOptionsSlot* copy_options(const TaskOptions& options) {
+  struct Known {
+    std::uint64_t hash = 0;
+    const TaskOptionsSlot* slot = nullptr;
+  };
+  thread_local std::array<Known, 16> recent{};
+  const std::uint64_t hash = hash_of(options);
+  Known& known = recent[hash % recent.size()];
+  if (known.slot == nullptr || known.hash != hash) known = {hash, options_table().intern(hash, options)};
+  return known.slot;
+}
+
+std::shared_ptr<const runtime::ActorSpecOptions> copy_options(const ActorOptions& options) {
+  auto spec = std::make_shared<runtime::ActorSpecOptions>(actor_spec(options));
+  spec->get_if_exists = options.get_if_exists;
+  require(!spec->get_if_exists || !spec->name.empty(), "option get_if_exists: needs a name");
+  return spec;
+}
+
+std::shared_ptr<const GroupSpec> copy_options(const GroupOptions& options) {
+  require(options.size >= 1, "option size: a group has at least one member");
+  require(options.placement == Placement::pack || options.placement == Placement::spread,
+          "option placement: the strict placements need a placement group");
+  auto spec = std::make_shared<GroupSpec>();
+  spec->size = options.size;
+  spec->member = actor_spec(options);
+  if (options.placement == Placement::spread && options.scheduling.index() == 0) {
+    spec->member.strategy.kind = runtime::Spread{};
+  }
+  return spec;
+}
+
+runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank) {
+  runtime::ActorSpecOptions out = group.member;
+  if (!out.name.empty()) out.name += "/" + std::to_string(rank);
+  return out;
+}
+
+void submit(const FunctionEntry& function, const TaskOptionsSlot* options, runtime::Arguments&& arguments,
+            std::span<ObjectRef> out) {
+  runtime::Runtime& runtime = runtime::require_current();
+  runtime.submit(function, handle_of(runtime, options), std::move(arguments), out);
+}
+
+}  // namespace mobula::detail

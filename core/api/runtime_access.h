@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "core/base/machine.h"
+#include "mobula/options.h"
+
+namespace mobula::detail {
+
+// Counts the sessions of this process from 1: what belongs to one runtime is not used with another.
+std::uint64_t session_number();
+void begin_session();
+
+// The point in time at which a wait that starts now is over; nullopt: never.
+std::optional<base::Time> deadline_of(TimeLimit limit);
+
+}  // namespace mobula::detail

@@ -1,0 +1,186 @@
+#include "core/worker/function_table.h"
+
+#include <cxxabi.h>
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace mobula::runtime {
+
+namespace {
+
+// Entries by id in an open-addressed table.  Writers hold the mutex and publish each slot, and each larger table,
+// with a release-store; readers take no lock.  Tables outgrown are kept: a reader may still be in one.
+template <class Entry>
+class Table {
+ public:
+  const Entry* find(std::uint64_t id) const {
+    const Slots* slots = slots_.load(std::memory_order_acquire);
+    return slots == nullptr ? nullptr : slots->find(id);
+  }
+
+  // The entry of that id that was there before, or null and `entry` is now.
+  const Entry* add(const Entry& entry, const Entry** stored) {
+    const std::scoped_lock lock(mutex_);
+    if (const Entry* known = find(entry.id)) return *stored = known;
+    if (used_ * 2 >= capacity_) grow();
+    entries_.push_back(entry);
+    all_.back()->place(&entries_.back());
+    ++used_;
+    *stored = &entries_.back();
+    return nullptr;
+  }
+
+ private:
+  struct Slots {
+    explicit Slots(std::size_t n) : slot(n) {}
+    const Entry* find(std::uint64_t id) const {
+      for (std::size_t i = id;; ++i) {
+        const Entry* entry = slot[i & (slot.size() - 1)].load(std::memory_order_acquire);
+        if (entry == nullptr || entry->id == id) return entry;
+      }
+    }
+    void place(const Entry* entry) {
+      std::size_t i = entry->id;
+      while (slot[i & (slot.size() - 1)].load(std::memory_order_relaxed) != nullptr) ++i;
+      slot[i & (slot.size() - 1)].store(entry, std::memory_order_release);
+    }
+    std::vector<std::atomic<const Entry*>> slot;
+  };
+
+  void grow() {
+    capacity_ = capacity_ == 0 ? 256 : capacity_ * 2;
+    auto larger = std::make_unique<Slots>(capacity_);
+    for (const Entry& entry : entries_) larger->place(&entry);
+    all_.push_back(std::move(larger));
+    slots_.store(all_.back().get(), std::memory_order_release);
+  }
+
+  std::mutex mutex_;
+  std::size_t capacity_ = 0;
+  std::size_t used_ = 0;
+  std::deque<Entry> entries_;
+  std::vector<std::unique_ptr<Slots>> all_;
+  std::atomic<const Slots*> slots_{nullptr};
+};
+
+// Never destroyed: static initialisers of any module fill them, static destructors may still call.
+template <class Entry>
+Table<Entry>& table() {
+  static auto* const the_table = new Table<Entry>;
+  return *the_table;
+}
+
+template <class F>
+std::string place_of(F* code) {
+  Dl_info info{};
+  void* address = reinterpret_cast<void*>(code);
+  if (::dladdr(address, &info) == 0 || info.dli_fname == nullptr) return "an unknown module";
+  char offset[32];
+  std::snprintf(offset, sizeof offset, "+0x%zx",
+                static_cast<std::size_t>(static_cast<char*>(address) - static_cast<char*>(info.dli_fbase)));
+  return std::string(info.dli_fname) + offset;
+}
+
+[[noreturn]] void die_of_two(const FunctionEntry& first, const FunctionEntry& second) {
+  std::fprintf(stderr,
+               "mobula: two functions are called %s, and each is static or in an unnamed namespace, so that a worker "
+               "could run the wrong one:\n  %s\n  %s\n  (addr2line -Cfe FILE OFFSET shows the lines.)  Rename one, or "
+               "put it into a named namespace.\n",
+               function_name(first).c_str(), place_of(first.invoke).c_str(), place_of(second.invoke).c_str());
+  std::abort();
+}
+
+[[noreturn]] void die_of_hash(const FunctionEntry& first, const FunctionEntry& second) {
+  std::fprintf(stderr, "mobula: the names of two remote functions have the same hash; rename one of them:\n  %s\n  %s\n",
+               function_name(first).c_str(), function_name(second).c_str());
+  std::abort();
+}
+
+// The text between the first '<' after `prefix` and the last '>'.
+std::string_view inside(std::string_view text, std::string_view prefix) {
+  const std::size_t at = text.find(prefix);
+  if (at == text.npos) return {};
+  text.remove_prefix(at + prefix.size());
+  const std::size_t end = text.rfind('>');
+  return text.substr(0, end);
+}
+
+// "&f" and "&(f(int))" are how demanglers write the address of f.
+std::string plain_function(std::string_view text) {
+  if (text.starts_with('&')) text.remove_prefix(1);
+  if (text.starts_with('(') && text.ends_with(')')) text = text.substr(1, text.size() - 2);
+  if (text.ends_with("{}")) text.remove_suffix(2);
+  return std::string(text);
+}
+
+// Where the first template argument ends.
+std::size_t end_of_first(std::string_view text) {
+  int depth = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '<' || text[i] == '(' || text[i] == '{') ++depth;
+    if (text[i] == '>' || text[i] == ')' || text[i] == '}') --depth;
+    if (text[i] == ',' && depth == 0) return i;
+  }
+  return text.size();
+}
+
+}  // namespace
+
+const FunctionEntry* register_function(const FunctionEntry& entry) {
+  const FunctionEntry* stored = nullptr;
+  const FunctionEntry* known = table<FunctionEntry>().add(entry, &stored);
+  if (known != nullptr && known->invoke != entry.invoke) {
+    if (std::string_view(known->name) != entry.name) die_of_hash(*known, entry);
+    if (entry.internal_linkage) die_of_two(*known, entry);
+  }
+  return stored;
+}
+
+const FunctionEntry* find_function(std::uint64_t id) { return table<FunctionEntry>().find(id); }
+
+const ConverterEntry* register_converter(const ConverterEntry& entry) {
+  const ConverterEntry* stored = nullptr;
+  table<ConverterEntry>().add(entry, &stored);
+  return stored;
+}
+
+const ConverterEntry* find_converter(std::uint64_t id) { return table<ConverterEntry>().find(id); }
+
+std::string demangle(const char* mangled) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                         &std::free);
+  return status == 0 && text != nullptr ? std::string(text.get()) : std::string(mangled);
+}
+
+std::string function_name(const FunctionEntry& entry) {
+  const std::string tag = demangle(entry.name);
+  const std::string_view text(tag);
+  for (const std::string_view prefix : {"detail::FunctionTag<", "detail::SplitTag<"}) {
+    if (const auto f = inside(text, prefix); !f.empty()) return plain_function(f);
+  }
+  for (const std::string_view prefix : {"detail::MethodTag<", "detail::SplitMethodTag<"}) {
+    const auto both = inside(text, prefix);
+    const std::size_t end = end_of_first(both);
+    if (end + 1 < both.size()) return plain_function(both.substr(both.find_first_not_of(", ", end)));
+  }
+  for (const std::string_view prefix : {"detail::ConstructorTag<", "detail::MemberTag<"}) {
+    const auto both = inside(text, prefix);
+    if (both.empty()) continue;
+    const std::size_t end = end_of_first(both);
+    const std::string name(both.substr(0, end));
+    const std::size_t rest = both.find_first_not_of(", ", end);
+    return name + "::" + name.substr(name.rfind(':') + 1) + "(" +
+           std::string(rest == both.npos ? std::string_view() : both.substr(rest)) + ")";
+  }
+  return tag;
+}
+
+}  // namespace mobula::runtime

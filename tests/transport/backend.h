@@ -10,9 +10,9 @@
 #include "core/base/result.h"
 #include "transport/transport.h"
 
-// How a transport backend takes part in the conformance suite (conformance.cc): it defines backends()
-// in one small file, which is linked with conformance.cc into a test and with peer_main.cc into the
-// program that the test starts and kills.
+// How a transport backend takes part in the conformance suite: it defines backends() in one small file, which
+// mobula_conformance_test() (CMakeLists.txt here) links with the suite into one program.  Started with
+// --peer, that program is the other process that the tests talk to and kill.
 namespace mobula::test {
 
 struct Traits {

@@ -110,8 +110,8 @@ Result<Endpoint*> SockWorker::connect(const Address& peer) {
   if (!socket.ok()) {
     base::Error why{base::Code::kUnavailable, socket.error().what};
     Session& dead = sessions_.add(std::make_unique<Session>(
-        sessions_.shared(), std::make_unique<DeadStream>(why), Handshake::Role::kClient));
-    dead.fail(std::move(why));
+        sessions_.shared(), std::make_unique<DeadStream>(std::move(why)), Handshake::Role::kClient));
+    dead.greet_soon();
     return static_cast<Endpoint*>(&dead);
   }
   auto owned = std::make_unique<SocketStream>(loop_, std::move(*socket));

@@ -77,6 +77,11 @@ void Session::fail(base::Error why) {
   shared_.failed.push_back(this);
 }
 
+void Session::greet_soon() {
+  dirty_ = true;
+  shared_.dirty.push_back(this);
+}
+
 void Session::close() {
   if (state_ == State::kOver && why_.what.empty()) return;  // From within lost().
   if (state_ == State::kOpen && !blocked_) outgoing_.flush(*stream_, shared_.completions);
@@ -121,7 +126,7 @@ Result<void> Session::send(std::uint16_t type, ConstBytes header, ConstBytes pay
     if (completion != nullptr) shared_.completions.add(*completion, payload.size());
   }
   if (outgoing_.idle()) return {};
-  if (refer || outgoing_.queued_bytes() > kFlushBytes) flush();
+  if (state_ == State::kOpen && (refer || outgoing_.queued_bytes() > kFlushBytes)) flush();
   if (state_ != State::kOver) mark_dirty();
   return {};
 }
@@ -148,6 +153,7 @@ void Session::mark_dirty() {
 
 void Session::flush() {
   dirty_ = false;
+  if (state_ == State::kGreeting) return greet();
   if (state_ != State::kOpen || blocked_) return;
   const Outgoing::State state = outgoing_.flush(*stream_, shared_.completions);
   // Over: what the peer said before it went can still be read, and then its end.

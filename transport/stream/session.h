@@ -49,6 +49,7 @@ class Session final : public Endpoint, private Incoming::Sink {
   void on_readable();
   void on_writable();
   void fail(base::Error why);
+  void greet_soon();  // In the next round: for a stream that is over before it begins.
 
   void flush();
   void tell_writable();

@@ -1,2 +1,87 @@
-# What `cmake --install` gives.
+# What `cmake --install` gives: bin/mobula, one archive libmobula.a of all libraries, the public headers with the
+# internal ones that they reach, the CMake package and the pkg-config file.
 include_guard(GLOBAL)
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+get_property(libraries GLOBAL PROPERTY MOBULA_LIBRARIES)
+
+# Third-party libraries that any of ours links.
+set(third_party)
+foreach(library ${libraries})
+  get_target_property(links ${library} LINK_LIBRARIES)
+  foreach(link ${links})
+    if(link MATCHES "::" AND NOT link MATCHES "^\\$")
+      list(APPEND third_party ${link})
+    endif()
+  endforeach()
+endforeach()
+list(REMOVE_DUPLICATES third_party)
+
+set(objects)
+foreach(library ${libraries})
+  list(APPEND objects $<TARGET_OBJECTS:${library}>)
+endforeach()
+add_library(mobula_archive STATIC ${objects})
+set_target_properties(mobula_archive PROPERTIES OUTPUT_NAME mobula EXPORT_NAME mobula LINKER_LANGUAGE CXX)
+target_compile_features(mobula_archive INTERFACE cxx_std_20)
+target_include_directories(mobula_archive INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+# Names in stack traces; the id by which processes of a job know that they run the same program.
+target_link_options(mobula_archive INTERFACE -rdynamic -Wl,--build-id=sha1)
+target_link_libraries(mobula_archive INTERFACE ${third_party})
+
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/mobula")
+install(TARGETS mobula_archive EXPORT mobulaTargets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(EXPORT mobulaTargets NAMESPACE mobula:: DESTINATION "${package_dir}")
+if(TARGET mobula)
+  install(TARGETS mobula RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
+install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(
+  CODE "set(MOBULA_SOURCE \"${PROJECT_SOURCE_DIR}\")
+        set(MOBULA_INCLUDE \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_INCLUDEDIR}\")"
+  SCRIPT "${CMAKE_CURRENT_LIST_DIR}/InstallHeaders.cmake")
+
+# A find_dependency and a name for pkg-config for each third-party library; the versions are those of this build.
+set(MOBULA_FIND_DEPENDENCIES)
+set(MOBULA_PC_REQUIRES)
+foreach(link ${third_party})
+  string(REGEX REPLACE "::.*" "" package ${link})
+  string(REGEX REPLACE ".*::" "" component ${link})
+  set(pc_name ${component})
+  set(arguments ${package})
+  if(package STREQUAL Threads)
+    set(pc_name)
+  elseif(package STREQUAL protobuf)
+    set(arguments Protobuf)
+    string(REGEX REPLACE "^lib" "" pc_name ${component})
+  elseif(package STREQUAL OpenSSL)
+    string(TOLOWER "lib${component}" pc_name)
+  elseif(package STREQUAL ucx)
+    set(arguments "ucx CONFIG")
+    set(pc_name ucx)
+  elseif(package STREQUAL absl)
+    set(pc_name "absl_${component}")
+  elseif(package STREQUAL ZLIB)
+    set(pc_name zlib)
+  elseif(package STREQUAL PkgConfig)
+    set(arguments PkgConfig)
+    list(APPEND MOBULA_FIND_DEPENDENCIES "pkg_check_modules(${component} REQUIRED IMPORTED_TARGET ${component})")
+  endif()
+  list(PREPEND MOBULA_FIND_DEPENDENCIES "find_dependency(${arguments})")
+  list(APPEND MOBULA_PC_REQUIRES ${pc_name})
+endforeach()
+list(REMOVE_DUPLICATES MOBULA_FIND_DEPENDENCIES)
+list(REMOVE_DUPLICATES MOBULA_PC_REQUIRES)
+list(JOIN MOBULA_FIND_DEPENDENCIES "\n" MOBULA_FIND_DEPENDENCIES)
+list(JOIN MOBULA_PC_REQUIRES " " MOBULA_PC_REQUIRES)
+
+configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/mobulaConfig.cmake.in"
+                              "${CMAKE_BINARY_DIR}/mobulaConfig.cmake" INSTALL_DESTINATION "${package_dir}")
+# Before 1.0 a minor version may change the interface.
+write_basic_package_version_file("${CMAKE_BINARY_DIR}/mobulaConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES "${CMAKE_BINARY_DIR}/mobulaConfig.cmake" "${CMAKE_BINARY_DIR}/mobulaConfigVersion.cmake"
+        DESTINATION "${package_dir}")
+file(RELATIVE_PATH MOBULA_PC_TO_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+configure_file("${CMAKE_CURRENT_LIST_DIR}/mobula.pc.in" "${CMAKE_BINARY_DIR}/mobula.pc" @ONLY)
+install(FILES "${CMAKE_BINARY_DIR}/mobula.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

@@ -46,6 +46,7 @@ if(MOBULA_FUZZ)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # A folder finds what it uses; who links the folder needs it too.
 find_package(Threads REQUIRED)
 
 # What each of our targets compiles with; kept off third-party and generated code.

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <typeinfo>
 
+#include "core/api/throw_hook.h"
 #include "core/worker/function_table.h"
 #include "mobula/errors.h"
 
@@ -143,7 +144,10 @@ void describe(const std::exception& e, ErrorInfo& info) {
 
 }  // namespace
 
-ThrowRecorder::ThrowRecorder() { ++throw_log.recorders; }
+ThrowRecorder::ThrowRecorder() {
+  hook_throws();
+  ++throw_log.recorders;
+}
 ThrowRecorder::~ThrowRecorder() { --throw_log.recorders; }
 
 ErrorInfo capture_current_exception(std::string function) {
@@ -171,24 +175,8 @@ ErrorInfo capture_current_exception(std::string function) {
   return info;
 }
 
-namespace {
 void note_throw(const void* thrown) {
   if (throw_log.recorders != 0) throw_log.note(thrown);
 }
-}  // namespace
 
 }  // namespace mobula::detail
-
-// Weak: there only with AddressSanitizer, which wants to know that frames are left.
-extern "C" __attribute__((weak)) void __asan_handle_no_return();
-
-// Stands before the C++ library's, which it calls.
-extern "C" __attribute__((noreturn, visibility("default"))) void __cxa_throw(void* thrown, void* type,
-                                                                             void (*destroy)(void*)) {
-  using Throw = void (*)(void*, void*, void (*)(void*));
-  static const Throw next = reinterpret_cast<Throw>(::dlsym(RTLD_NEXT, "__cxa_throw"));
-  mobula::detail::note_throw(thrown);
-  if (__asan_handle_no_return != nullptr) __asan_handle_no_return();
-  next(thrown, type, destroy);
-  __builtin_unreachable();
-}

@@ -64,7 +64,9 @@ Key hkdf_sha256(const Key& secret, base::ConstBytes salt, std::string_view label
   info.put_string(label);
   info.append(context);
   auto* const secret_bytes = const_cast<std::byte*>(secret.data());
-  auto* const salt_bytes = const_cast<std::byte*>(salt.data());
+  // Without a salt RFC 5869 takes zeros, which HMAC pads a key with anyway; OpenSSL refuses a null pointer.
+  static std::byte no_salt{};
+  auto* const salt_bytes = salt.empty() ? &no_salt : const_cast<std::byte*>(salt.data());
   const OSSL_PARAM params[] = {
       OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, kSha256, 0),
       OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret_bytes, secret.size()),

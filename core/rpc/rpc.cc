@@ -236,6 +236,7 @@ Result<void> Rpc::notify(proto::MessageType type, const google::protobuf::Messag
 }
 
 void Rpc::serve(proto::MessageType type, Handler handler) { state_->handlers[type] = std::move(handler); }
+void Rpc::on_closed(std::function<void(const Error&)> closed) { state_->events.closed = std::move(closed); }
 void Rpc::serve_others(FallbackHandler handler) { state_->fallback = std::move(handler); }
 
 bool Rpc::is_open() const { return state_->open; }

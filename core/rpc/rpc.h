@@ -113,6 +113,7 @@ class Rpc {
     });
   }
   void serve_others(FallbackHandler handler);
+  void on_closed(std::function<void(const Error&)> closed);  // Instead of Events::closed.
 
   bool is_open() const;
   const transport::PeerIdentity& peer() const;  // REQUIRES: the handshake is done.

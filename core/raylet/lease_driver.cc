@@ -1,0 +1,305 @@
+#include "core/raylet/lease_driver.h"
+
+#include <type_traits>
+#include <variant>
+
+namespace mobula::raylet {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::LeaseId;
+using base::NodeId;
+using base::WorkerId;
+using cluster::to_id;
+
+// The machine asks again by itself long before.
+constexpr auto kGrantTimeout = std::chrono::seconds(10);
+
+template <class T>
+concept ToPeer = std::is_same_v<T, scheduler::PeerDemand> || std::is_same_v<T, scheduler::PeerGrant> ||
+                 std::is_same_v<T, scheduler::PeerReject> || std::is_same_v<T, scheduler::PeerReturn> ||
+                 std::is_same_v<T, scheduler::PeerReturned> || std::is_same_v<T, scheduler::PeerLost> ||
+                 std::is_same_v<T, scheduler::PeerRecall>;
+template <class T>
+concept ToGcs = std::is_same_v<T, scheduler::ActorGrant> || std::is_same_v<T, scheduler::ActorReject> ||
+                std::is_same_v<T, scheduler::ActorLost> || std::is_same_v<T, scheduler::ActorReleased>;
+
+scheduler::WorkerFate fate(bool usable) {
+  return usable ? scheduler::WorkerFate::kReusable : scheduler::WorkerFate::kSpent;
+}
+
+}  // namespace
+
+LeaseDriver::LeaseDriver(os::EventLoop& loop, scheduler::LeaseMachine::Self self, const scheduler::LeaseLimits& limits,
+                         Ports ports)
+    : loop_(loop), node_(self.node), ports_(std::move(ports)), machine_(std::move(self), limits) {}
+
+LeaseDriver::~LeaseDriver() { loop_.cancel(timer_); }
+
+void LeaseDriver::serve(rpc::Rpc& rpc, const WorkerId& owner, const base::JobId& job) {
+  rpc.on<proto::Demand>(proto::DEMAND, [this, owner, job](proto::Demand&& message, rpc::Responder responder) {
+    demand(owner, job, message, std::move(responder));
+  });
+  rpc.on<proto::ReturnLease>(proto::RETURN_LEASE, [this, owner](proto::ReturnLease&& message, rpc::Responder responder) {
+    const auto lease = to_id<LeaseId>(message.lease_id());
+    if (responder.wanted()) returns_[{owner, lease}].push_back(std::move(responder));
+    step(scheduler::LeaseReturned{owner, lease, fate(message.worker_usable())});
+  });
+  rpc.serve(proto::BLOCKED, [this, owner](rpc::Message&&, rpc::Responder) { step(scheduler::WorkerBlocked{owner}); });
+  rpc.serve(proto::UNBLOCKED, [this, owner](rpc::Message&&, rpc::Responder) { step(scheduler::WorkerUnblocked{owner}); });
+}
+
+void LeaseDriver::demand(const WorkerId& owner, const base::JobId& job, const proto::Demand& message,
+                         rpc::Responder responder) {
+  auto shape = cluster::to_resources(message.shape());
+  auto strategy = cluster::to_strategy(message.strategy(), ports_.resolve_node);
+  if (!shape || !strategy) {
+    const Error& error = shape ? strategy.error() : shape.error();
+    proto::Unschedulable refusal;
+    refusal.set_key(message.key());
+    refusal.set_sequence(message.sequence());
+    refusal.set_what(error.what);
+    if (rpc::Rpc* rpc = ports_.client(owner)) (void)rpc->notify(proto::UNSCHEDULABLE, refusal);
+    return responder.fail(error);
+  }
+  if (responder.wanted()) demands_[{owner, message.key()}] = {message.sequence(), std::move(responder)};
+  step(scheduler::DemandSet{owner, message.key(), job, std::move(*shape), std::move(*strategy), message.want(),
+                            message.sequence()});
+}
+
+void LeaseDriver::from_peer(const NodeId& peer, const proto::PeerLease& m) {
+  const auto lease = to_id<LeaseId>(m.lease_id());
+  switch (m.kind()) {
+    case proto::PeerLease::DEMAND: {
+      auto shape = cluster::to_resources(m.shape());
+      if (!shape) return;  // A peer that breaks the protocol gets no answer.
+      return step(scheduler::PeerDemand{peer, m.request(), m.floor(), lease, to_id<WorkerId>(m.owner()), m.key(),
+                                        to_id<base::JobId>(m.job_id()), std::move(*shape)});
+    }
+    case proto::PeerLease::GRANT:
+      return step(scheduler::PeerGrant{peer, lease, to_id<WorkerId>(m.worker().worker_id()), m.worker().SerializeAsString()});
+    case proto::PeerLease::REJECT: {
+      base::Resources available;
+      for (const auto& [name, units] : m.available().units()) available.set(name, {units});
+      return step(scheduler::PeerReject{peer, lease, std::move(available)});
+    }
+    case proto::PeerLease::RETURN:
+      return step(scheduler::PeerReturn{peer, m.request(), m.floor(), lease, fate(m.worker_usable())});
+    case proto::PeerLease::RETURNED: return step(scheduler::PeerReturned{peer, lease});
+    case proto::PeerLease::LOST: return step(scheduler::PeerLost{peer, lease, m.cause()});
+    case proto::PeerLease::RECALL: return step(scheduler::PeerRecall{peer, lease});
+    default: return;
+  }
+}
+
+void LeaseDriver::from_gcs(const proto::ActorLease& m) {
+  const auto lease = to_id<LeaseId>(m.lease_id());
+  const auto actor = to_id<base::ActorId>(m.actor_id());
+  if (m.kind() == proto::ActorLease::REQUEST) {
+    auto shape = cluster::to_resources(m.shape());
+    if (!shape) return;
+    step(scheduler::ActorLease{.node = node_,
+                               .request = m.request(),
+                               .floor = m.floor(),
+                               .lease = lease,
+                               .actor = actor,
+                               .incarnation = static_cast<std::uint32_t>(m.incarnation()),
+                               .job = to_id<base::JobId>(m.job_id()),
+                               .shape = std::move(*shape)});
+  } else if (m.kind() == proto::ActorLease::RELEASE) {
+    const auto mode = m.kill() ? scheduler::StopMode::kKill : scheduler::StopMode::kDrain;
+    step(scheduler::ActorRelease{node_, m.request(), m.floor(), lease, actor, mode});
+  }
+}
+
+// Outputs may bring new inputs before step() has returned: these wait their turn.
+void LeaseDriver::step(scheduler::LeaseInput input) {
+  inputs_.push_back(std::move(input));
+  run();
+}
+
+void LeaseDriver::run() {
+  if (running_) return;
+  running_ = true;
+  while (!inputs_.empty()) {
+    scheduler::LeaseInput input = std::move(inputs_.front());
+    inputs_.pop_front();
+    machine_.step(os::now(), std::move(input), outputs_);
+    auto outputs = std::exchange(outputs_, {});
+    for (auto& output : outputs) put(std::move(output));
+  }
+  running_ = false;
+  loop_.cancel(timer_);
+  timer_ = 0;
+  if (const auto deadline = machine_.next_deadline()) {
+    timer_ = loop_.at(*deadline, [this] {
+      timer_ = 0;
+      machine_.tick(os::now(), outputs_);
+      auto outputs = std::exchange(outputs_, {});
+      running_ = true;
+      for (auto& output : outputs) put(std::move(output));
+      running_ = false;
+      run();
+    });
+  }
+}
+
+void LeaseDriver::put(scheduler::LeaseOutput&& output) {
+  std::visit(
+      [this, &output](auto& o) {
+        using T = std::decay_t<decltype(o)>;
+        if constexpr (ToPeer<T>) {
+          put_to_peer(std::move(output));
+        } else if constexpr (ToGcs<T>) {
+          put_to_gcs(std::move(output));
+        } else if constexpr (std::is_same_v<T, scheduler::StartWorkers>) {
+          ports_.start_workers(o.job, o.count);
+        } else if constexpr (std::is_same_v<T, scheduler::StopWorker>) {
+          ports_.stop_worker(o.worker, o.mode);
+        } else if constexpr (std::is_same_v<T, scheduler::AvailabilityChanged>) {
+          ports_.publish(o.version, o.available);
+        } else {
+          put_to_owner(std::move(output));
+        }
+      },
+      output);
+}
+
+void LeaseDriver::put_to_owner(scheduler::LeaseOutput&& output) {
+  if (const auto* o = std::get_if<scheduler::DemandAck>(&output)) {
+    acknowledge_demand(o->owner, o->key, o->seq);
+  } else if (const auto* granted = std::get_if<scheduler::Grant>(&output)) {
+    grant(*granted);
+  } else if (const auto* returned = std::get_if<scheduler::ReturnAck>(&output)) {
+    auto pending = returns_.extract({returned->owner, returned->lease});
+    if (pending.empty()) return;
+    for (const auto& responder : pending.mapped()) responder.reply(proto::Empty());
+  } else if (const auto* gone = std::get_if<scheduler::LeaseLost>(&output)) {
+    lost(*gone);
+  } else if (const auto* recall = std::get_if<scheduler::Recall>(&output)) {
+    proto::Recall message;
+    message.set_lease_id(recall->lease.bytes());
+    if (rpc::Rpc* rpc = ports_.client(recall->owner)) (void)rpc->notify(proto::RECALL, message);
+  } else if (const auto* never = std::get_if<scheduler::Unschedulable>(&output)) {
+    unschedulable(*never);
+  }
+}
+
+void LeaseDriver::acknowledge_demand(const WorkerId& owner, std::uint32_t key, std::uint64_t sequence) {
+  const auto it = demands_.find({owner, key});
+  if (it == demands_.end() || it->second.sequence > sequence) return;
+  it->second.responder.reply(proto::Empty());
+  demands_.erase(it);
+}
+
+void LeaseDriver::grant(const scheduler::Grant& output) {
+  rpc::Rpc* rpc = ports_.client(output.owner);
+  if (rpc == nullptr) return;  // Its end is on its way to the machine.
+  proto::Grant message;
+  message.set_key(output.key);
+  message.set_lease_id(output.lease.bytes());
+  message.mutable_worker()->ParseFromString(output.address);
+  message.set_sequence(output.seq);
+  message.set_floor(output.floor);
+  rpc->call(proto::GRANT, message, kGrantTimeout, [this, owner = output.owner, lease = output.lease](base::Result<rpc::Message> acked) {
+    if (acked) step(scheduler::GrantAcked{owner, lease});
+  });
+}
+
+void LeaseDriver::unschedulable(const scheduler::Unschedulable& output) {
+  proto::Unschedulable message;
+  message.set_key(output.key);
+  message.set_sequence(output.seq);
+  message.set_what(output.why.missing);
+  message.add_evidence("asked for: " + output.shape.to_string());
+  if (output.why.nearest) {
+    message.set_nearest_node(ports_.node_name(*output.why.nearest));
+    message.add_evidence("the nearest node, " + message.nearest_node() + ", has " + output.why.nearest_total.to_string());
+  }
+  if (rpc::Rpc* rpc = ports_.client(output.owner)) (void)rpc->notify(proto::UNSCHEDULABLE, message);
+  acknowledge_demand(output.owner, output.key, output.seq);
+}
+
+void LeaseDriver::lost(const scheduler::LeaseLost& output) {
+  proto::WorkerLost message;
+  message.set_lease_id(output.lease.bytes());
+  // Causes that the machine made itself are sentences; those of processes are ExitCauses.
+  if (!message.mutable_cause()->ParseFromString(output.cause) || message.cause().text().empty()) {
+    message.mutable_cause()->Clear();
+    message.mutable_cause()->set_kind(proto::ExitCause::NODE_DIED);
+    message.mutable_cause()->set_text(output.cause);
+  }
+  if (rpc::Rpc* rpc = ports_.client(output.owner)) (void)rpc->notify(proto::WORKER_LOST, message);
+}
+
+void LeaseDriver::put_to_peer(scheduler::LeaseOutput&& output) {
+  proto::PeerLease m;
+  NodeId peer;
+  std::visit(
+      [&m, &peer](auto& o) {
+        using T = std::decay_t<decltype(o)>;
+        if constexpr (ToPeer<T>) {
+          peer = o.peer;
+          m.set_lease_id(o.lease.bytes());
+        }
+        if constexpr (std::is_same_v<T, scheduler::PeerDemand>) {
+          m.set_kind(proto::PeerLease::DEMAND);
+          m.set_request(o.request);
+          m.set_floor(o.floor);
+          m.set_owner(o.owner.bytes());
+          m.set_key(o.key);
+          m.set_job_id(o.job.bytes());
+          *m.mutable_shape() = cluster::to_proto(o.shape);
+        } else if constexpr (std::is_same_v<T, scheduler::PeerGrant>) {
+          m.set_kind(proto::PeerLease::GRANT);
+          m.mutable_worker()->ParseFromString(o.address);
+        } else if constexpr (std::is_same_v<T, scheduler::PeerReject>) {
+          m.set_kind(proto::PeerLease::REJECT);
+          *m.mutable_available() = cluster::to_proto(o.available);
+        } else if constexpr (std::is_same_v<T, scheduler::PeerReturn>) {
+          m.set_kind(proto::PeerLease::RETURN);
+          m.set_request(o.request);
+          m.set_floor(o.floor);
+          m.set_worker_usable(o.fate == scheduler::WorkerFate::kReusable);
+        } else if constexpr (std::is_same_v<T, scheduler::PeerReturned>) {
+          m.set_kind(proto::PeerLease::RETURNED);
+        } else if constexpr (std::is_same_v<T, scheduler::PeerLost>) {
+          m.set_kind(proto::PeerLease::LOST);
+          m.set_cause(o.cause);
+        } else if constexpr (std::is_same_v<T, scheduler::PeerRecall>) {
+          m.set_kind(proto::PeerLease::RECALL);
+        }
+      },
+      output);
+  ports_.to_peer(peer, std::move(m));
+}
+
+void LeaseDriver::put_to_gcs(scheduler::LeaseOutput&& output) {
+  proto::ActorLease m;
+  std::visit(
+      [&m](auto& o) {
+        using T = std::decay_t<decltype(o)>;
+        if constexpr (ToGcs<T>) m.set_lease_id(o.lease.bytes());
+        if constexpr (std::is_same_v<T, scheduler::ActorGrant>) {
+          m.set_kind(proto::ActorLease::GRANT);
+          m.set_actor_id(o.actor.bytes());
+          m.mutable_worker()->ParseFromString(o.address);
+        } else if constexpr (std::is_same_v<T, scheduler::ActorReject>) {
+          m.set_kind(proto::ActorLease::REJECT);
+          m.set_actor_id(o.actor.bytes());
+          m.set_why(o.why);
+          *m.mutable_available() = cluster::to_proto(o.available);
+        } else if constexpr (std::is_same_v<T, scheduler::ActorLost>) {
+          m.set_kind(proto::ActorLease::LOST);
+          m.set_actor_id(o.actor.bytes());
+          m.set_cause(o.cause);
+        } else if constexpr (std::is_same_v<T, scheduler::ActorReleased>) {
+          m.set_kind(proto::ActorLease::RELEASED);
+        }
+      },
+      output);
+  ports_.to_gcs(m);
+}
+
+}  // namespace mobula::raylet

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/ids.h"
+#include "core/base/proto/control.pb.h"
+#include "core/cluster/convert.h"
+#include "core/os/event_loop.h"
+#include "core/rpc/rpc.h"
+#include "scheduler/lease.h"
+
+namespace mobula::raylet {
+
+// Runs the node's LeaseMachine: turns messages into its inputs and its outputs into messages.  Decides nothing.
+class LeaseDriver {
+ public:
+  // How the outputs leave.  None may be called back into the driver but through step(), which may be called any time.
+  struct Ports {
+    std::function<rpc::Rpc*(const base::WorkerId&)> client;  // Null when it is gone.
+    std::function<void(const base::NodeId& peer, proto::PeerLease&& message)> to_peer;
+    std::function<void(const proto::ActorLease& message)> to_gcs;
+    std::function<void(const base::JobId& job, std::uint32_t count)> start_workers;
+    std::function<void(const base::WorkerId& worker, scheduler::StopMode mode)> stop_worker;
+    std::function<void(std::uint64_t version, const base::Resources& available)> publish;
+    cluster::ResolveNode resolve_node;
+    std::function<std::string(const base::NodeId&)> node_name;
+  };
+  LeaseDriver(os::EventLoop& loop, scheduler::LeaseMachine::Self self, const scheduler::LeaseLimits& limits, Ports ports);
+  ~LeaseDriver();
+  LeaseDriver(const LeaseDriver&) = delete;
+  LeaseDriver& operator=(const LeaseDriver&) = delete;
+
+  // DEMAND, RETURN_LEASE, BLOCKED and UNBLOCKED of a driver or worker.
+  void serve(rpc::Rpc& rpc, const base::WorkerId& owner, const base::JobId& job);
+  void from_peer(const base::NodeId& peer, const proto::PeerLease& message);
+  void from_gcs(const proto::ActorLease& message);  // REQUEST and RELEASE.
+  void step(scheduler::LeaseInput input);
+
+  const scheduler::LeaseMachine& machine() const { return machine_; }
+
+ private:
+  void run();
+  void put(scheduler::LeaseOutput&& output);
+  void put_to_owner(scheduler::LeaseOutput&& output);
+  void put_to_peer(scheduler::LeaseOutput&& output);
+  void put_to_gcs(scheduler::LeaseOutput&& output);
+  void demand(const base::WorkerId& owner, const base::JobId& job, const proto::Demand& message, rpc::Responder responder);
+  void acknowledge_demand(const base::WorkerId& owner, std::uint32_t key, std::uint64_t sequence);
+  void grant(const scheduler::Grant& output);
+  void unschedulable(const scheduler::Unschedulable& output);
+  void lost(const scheduler::LeaseLost& output);
+
+  os::EventLoop& loop_;
+  const base::NodeId node_;
+  const Ports ports_;
+  scheduler::LeaseMachine machine_;
+  std::deque<scheduler::LeaseInput> inputs_;
+  base::Outbox<scheduler::LeaseOutput> outputs_;
+  bool running_ = false;
+  os::EventLoop::Id timer_ = 0;
+
+  struct PendingDemand {
+    std::uint64_t sequence = 0;
+    rpc::Responder responder;
+  };
+  std::map<std::pair<base::WorkerId, std::uint32_t>, PendingDemand> demands_;  // Not yet acknowledged.
+  std::map<std::pair<base::WorkerId, base::LeaseId>, std::vector<rpc::Responder>> returns_;
+};
+
+}  // namespace mobula::raylet

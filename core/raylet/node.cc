@@ -1,0 +1,384 @@
+#include "core/raylet/node.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/base/build_info.h"
+#include "core/cluster/convert.h"
+#include "core/os/host.h"
+#include "core/os/log.h"
+#include "core/os/process.h"
+#include "core/os/random.h"
+
+namespace mobula::raylet {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::JobId;
+using base::NodeId;
+using base::Result;
+using base::WorkerId;
+using cluster::to_id;
+
+constexpr auto kStatusEvery = std::chrono::seconds(1);
+constexpr auto kDrainTime = std::chrono::milliseconds(300);  // For the last messages to leave.
+constexpr auto kDrainPoll = std::chrono::milliseconds(2);
+constexpr auto kFlushTime = std::chrono::seconds(2);
+// A driver that does not read its workers' lines loses them (the files keep all) before they fill its channel.
+constexpr std::size_t kLinesQueuedMax = 8u << 20;
+
+std::uint32_t whole_cpus(const base::Resources& resources) {
+  return static_cast<std::uint32_t>(std::max(1.0, std::ceil(resources.get("cpus").value())));
+}
+
+scheduler::LeaseLimits lease_limits(const cluster::RayletOptions& options) {
+  scheduler::LeaseLimits limits;
+  limits.pool.cores = options.prestart != 0 ? options.prestart : whole_cpus(options.resources);
+  limits.pool.workers_max = options.workers_max;
+  limits.pool.idle_timeout = std::chrono::milliseconds(options.idle_timeout_ms);
+  return limits;
+}
+
+objstore::StoreOptions store_options(const cluster::RayletOptions& options) {
+  objstore::StoreOptions out;
+  out.bytes = options.store_bytes;
+  if (options.store_extent_bytes != 0) out.extent_bytes = options.store_extent_bytes;
+  out.process_slots = std::min<objstore::SlotId>(4095, options.workers_max + 256);
+  return out;
+}
+
+}  // namespace
+
+Node::Node(os::EventLoop& loop, const cluster::RayletOptions& options, const os::Secret& secret)
+    : loop_(loop), options_(options), secret_(secret), id_(os::random_id<NodeId>()), host_key_(os::boot_id()) {}
+
+Result<std::unique_ptr<Node>> Node::create(os::EventLoop& loop, const cluster::RayletOptions& options,
+                                           const os::Secret& secret) {
+  auto node = std::unique_ptr<Node>(new Node(loop, options, secret));
+  const auto opened = node->open();
+  if (!opened) return opened.error();
+  return node;
+}
+
+Node::~Node() {
+  loop_.cancel(status_timer_);
+  heartbeat_.reset();
+  admission_.reset();
+  for (auto& [id, watched] : driver_pidfds_) loop_.remove(watched.second);
+  clients_.clear();
+  peers_.reset();
+}
+
+transport::ChannelOptions Node::channel_options() const {
+  transport::ChannelOptions out;
+  std::copy(secret_.view().begin(), secret_.view().end(), out.credentials.key.begin());
+  out.credentials.self = {to_id<WorkerId>(id_.bytes()), incarnation_, "raylet"};
+  return out;
+}
+
+Result<void> Node::open() {
+  auto secret_file = secret_.to_memory_file();
+  if (!secret_file) return secret_file.error();
+  secret_file_ = std::move(*secret_file);
+  const auto page = open_spin_page();
+  if (!page) return page.error();
+  auto store = StoreService::create(loop_, store_options(options_));
+  if (!store) return store.error();
+  store_ = std::move(*store);
+
+  admission_ = std::make_unique<Admission>(
+      loop_, channel_options(),
+      Admission::Ports{.process = [this](auto rpc, proto::Register&& request, rpc::Responder responder) {
+                         admit(std::move(rpc), std::move(request), std::move(responder));
+                       },
+                       .peer = [this](auto rpc, proto::PeerHello&& hello, const rpc::Responder& responder) {
+                         peers_->accept(std::move(rpc), std::move(hello), responder);
+                       }});
+  auto address = admission_->listen_unix(options_.session_directory + "/" + options_.name + ".sock");
+  if (!address) return address.error();
+  address_ = std::move(*address);
+  if (!options_.tcp_interface.empty()) {
+    auto tcp = admission_->listen_tcp(options_.tcp_interface);
+    if (!tcp) return tcp.error();
+    tcp_address_ = std::move(*tcp);
+  }
+
+  logs_ = std::make_unique<LogCapture>(loop_, options_.session_directory + "/logs", options_.name,
+                                       [this](const JobId& job, const proto::LogLines& lines) { deliver_lines(job, lines); });
+  gcs_ = std::make_unique<GcsLink>(loop_, gcs_events());
+  const auto client = [this](const WorkerId& id) { return clients_.rpc(id); };
+  watch_ = std::make_unique<ActorWatch>(*gcs_, client);
+  actors_ = std::make_unique<ActorHost>(ActorHost::Ports{
+      .client = client,
+      .to_gcs = [this](const proto::ActorLease& m) { gcs_->notify(proto::ACTOR_LEASE, m); },
+      .rename = [this](const WorkerId& worker, const std::string& name) { logs_->set_name(worker, name); }});
+  workers_ = std::make_unique<WorkerHost>(
+      loop_, *logs_, WorkerHostOptions{secret_file_.get(), address_, options_.session_directory, options_.name},
+      WorkerHost::Events{
+          .ready =
+              [this](const WorkerId& worker, const JobId& job) {
+                const Client* ready = clients_.find(worker);
+                if (ready != nullptr) leases_->step(scheduler::WorkerReady{worker, job, ready->address.SerializeAsString()});
+              },
+          .ended = [this](const WorkerHost::Ended& ended) { worker_ended(ended); }});
+  leases_ = std::make_unique<LeaseDriver>(loop_, scheduler::LeaseMachine::Self{id_, options_.resources, options_.labels},
+                                          lease_limits(options_), lease_ports());
+  jobs_ = std::make_unique<Jobs>(loop_, job_ports());
+  proto::PeerHello hello;
+  hello.set_node_id(id_.bytes());
+  hello.set_incarnation(incarnation_);
+  hello.set_host_key(host_key_);
+  peers_ = std::make_unique<Peers>(loop_, Peers::Self{id_, incarnation_, host_key_, channel_options(), hello}, peer_events());
+  return {};
+}
+
+Result<void> Node::open_spin_page() {
+  const bool inherited = options_.spin_page_fd >= 0;
+  if (inherited) {
+    spin_page_ = os::Fd(options_.spin_page_fd).duplicate();
+  } else {
+    auto made = os::make_memory_file("mobula-spin", runtime::SpinTokens::kBytes);
+    if (!made) return made.error();
+    spin_page_ = std::move(*made);
+  }
+  auto mapping = os::map_file(spin_page_, 0, runtime::SpinTokens::kBytes, os::Access::kReadWrite);
+  if (!mapping) return mapping.error();
+  spin_mapping_ = std::move(*mapping);
+  const base::Bytes page(spin_mapping_.data(), spin_mapping_.size());
+  spin_ = inherited ? runtime::SpinTokens::attach(page) : runtime::SpinTokens::format(page, os::cpus_available());
+  return {};
+}
+
+LeaseDriver::Ports Node::lease_ports() {
+  return {
+      .client = [this](const WorkerId& id) { return clients_.rpc(id); },
+      .to_peer = [this](const NodeId& peer, proto::PeerLease&& message) { peers_->send_lease(peer, std::move(message)); },
+      .to_gcs =
+          [this](const proto::ActorLease& message) {
+            if (message.kind() == proto::ActorLease::GRANT) actors_->granted(message);
+            gcs_->notify(proto::ACTOR_LEASE, message);
+          },
+      .start_workers = [this](const JobId& job, std::uint32_t count) { workers_->order(job, count); },
+      .stop_worker = [this](const WorkerId& worker, scheduler::StopMode mode) { stop_worker(worker, mode); },
+      .publish = [this](std::uint64_t version, const base::Resources& available) { publish(version, available); },
+      .resolve_node =
+          [this](const std::string& node) -> std::optional<NodeId> {
+        const bool us = node == options_.name || (!node.empty() && id_.hex().compare(0, node.size(), node) == 0);
+        if (us) return id_;
+        const auto other = peers_->resolve(node);
+        return other || node != os::host_name() ? other : id_;
+      },
+      .node_name = [this](const NodeId& node) { return node == id_ ? options_.name : peers_->name_of(node); },
+  };
+}
+
+GcsLink::Events Node::gcs_events() {
+  return {
+      .registered =
+          [this](const proto::NodeRegistered& reply) {
+            view_changed(reply.view());
+            HeartbeatOptions beat;
+            beat.gcs_address = options_.gcs_address;
+            beat.channel = channel_options();
+            beat.self.set_node_id(id_.bytes());
+            beat.self.set_incarnation(incarnation_);
+            beat.life_fd = options_.life_fd;
+            heartbeat_ = std::make_unique<Heartbeat>(
+                loop_, std::move(beat),
+                Heartbeat::Events{.reply =
+                                      [this](const proto::HeartbeatReply& answer) {
+                                        if (answer.fenced()) return over("the GCS has declared this node dead", 3);
+                                        view_changed(answer.view());
+                                      },
+                                  .must_end = [this](const std::string& why) { over(why, 0); }});
+            publish_status();
+            events_.ready();
+          },
+      .view = [this](const proto::ClusterView& view) { view_changed(view); },
+      .actor_lease =
+          [this](const proto::ActorLease& message) {
+            if (message.kind() == proto::ActorLease::START) return actors_->start(message);
+            leases_->from_gcs(message);
+          },
+      .actor_changed = [this](const proto::ActorInfo& info) { watch_->changed(info); },
+      .job_started = [this](const proto::JobInfo& job) { jobs_->add(job); },
+      .job_ended =
+          [this](const proto::JobFinished& message, rpc::Responder responder) {
+            jobs_->end(to_id<JobId>(message.job_id()), std::move(responder));
+          },
+      .fenced = [this](const std::string& why) { over("fenced: " + why, 3); },
+      .closed = [this](const Error& why) { over(why.what, why.code == Code::kDenied ? 2 : 0); },
+  };
+}
+
+Peers::Events Node::peer_events() {
+  return {
+      .lease = [this](const NodeId& peer, const proto::PeerLease& message) { leases_->from_peer(peer, message); },
+      .dead = [this](const proto::NodeInfo& peer) { peer_died(peer); },
+      .hello = [](const proto::PeerHello&) {},
+      .serve =
+          [this](const NodeId&, rpc::Rpc& rpc) {
+            rpc.on<proto::LogLines>(proto::PEER_LOG_LINES, [this](proto::LogLines&& lines, rpc::Responder responder) {
+              if (lines.lines_size() != 0) deliver_lines(to_id<JobId>(lines.lines(0).job_id()), lines);
+              responder.reply(proto::Empty());
+            });
+          },
+      .job = [this](const JobId& job) { return jobs_->find(job); },
+      .job_heard = [this](const proto::JobInfo& job) { jobs_->add(job); },
+  };
+}
+
+Jobs::Ports Node::job_ports() {
+  return {
+      .started = [this](const proto::JobInfo& job) { workers_->add_job(job); },
+      .release = [this](const JobId& job) { leases_->step(scheduler::JobEnded{job}); },
+      .workers =
+          [this](const JobId& job) {
+            std::vector<WorkerId> out;
+            for (const auto& [id, worker] : workers_->workers()) {
+              const auto actor = actors_->actors().find(id);
+              const bool stays = actor != actors_->actors().end() && actor->second.detached;
+              if (worker.job == job && !stays) out.push_back(id);
+            }
+            return out;
+          },
+      .ask_to_leave = [this](const WorkerId& worker) { stop_worker(worker, scheduler::StopMode::kDrain); },
+      .kill = [this](const WorkerId& worker, const std::string& why) { workers_->kill(worker, proto::ExitCause::JOB_ENDED, why); },
+      .forget =
+          [this](const JobId& job) {
+            const auto& all = workers_->workers();
+            const bool detached = std::any_of(all.begin(), all.end(), [&](const auto& w) { return w.second.job == job; });
+            if (!detached) workers_->end_job(job);
+          },
+      .flush = [this](const JobId& job, std::function<void()> done) { flush_lines(job, std::move(done)); },
+  };
+}
+
+Result<void> Node::join(Events events) {
+  events_ = std::move(events);
+  proto::NodeRegister self;
+  self.set_node_id(id_.bytes());
+  self.set_incarnation(incarnation_);
+  self.set_name(options_.name);
+  self.set_host(os::host_name());
+  self.set_host_key(host_key_);
+  self.set_control_unix(address_);
+  self.set_control_tcp(tcp_address_);
+  *self.mutable_total() = cluster::to_proto(options_.resources);
+  for (const auto& [key, value] : options_.labels) (*self.mutable_labels())[key] = value;
+  self.set_wire_version(base::kWireVersion);
+  self.set_pid(::getpid());
+  status_timer_ = loop_.after(kStatusEvery, [this] { publish_status(); });
+  return gcs_->connect(options_.gcs_address, channel_options(), self);
+}
+
+void Node::over(const std::string& why, int code) {
+  if (!std::exchange(over_, true)) events_.over(why, code);
+}
+
+void Node::end(const std::string& why, std::function<void()> done) {
+  over_ = true;
+  admission_->close();
+  proto::ClusterDown down;
+  down.set_why(why);
+  clients_.for_each([&](const Client& client) { (void)client.rpc->notify(proto::CLUSTER_DOWN, down); });
+  workers_.reset();  // Every worker is killed and reaped, and its last lines are on their way.
+  const base::Time until = os::now() + kDrainTime;
+  const auto poll = std::make_shared<std::function<void()>>();
+  *poll = [this, until, poll, done = std::move(done)] {
+    std::size_t queued = 0;
+    clients_.for_each([&](const Client& client) { queued += client.rpc->queued_bytes(); });
+    if (queued != 0 && os::now() < until) return (void)loop_.after(kDrainPoll, [poll] { (*poll)(); });
+    done();
+    loop_.post([poll] { *poll = nullptr; });
+  };
+  (*poll)();
+}
+
+void Node::worker_ended(const WorkerHost::Ended& ended) {
+  if (ended.was_ready) {
+    leases_->step(scheduler::WorkerGone{ended.worker, ended.cause.SerializeAsString()});
+  } else {
+    leases_->step(scheduler::StartFailed{ended.job, 1, ended.cause.text()});
+  }
+  actors_->worker_gone(ended.worker);
+  watch_->forget(ended.worker);
+  if (const auto client = clients_.remove(ended.worker)) {
+    if (client->store_slot) store_->reclaim(*client->store_slot);
+    spin_.release_all_of(static_cast<std::uint32_t>(client->pid));
+    proto::ProcessGone gone;
+    gone.set_worker_id(ended.worker.bytes());
+    gcs_->notify(proto::PROCESS_GONE, gone);
+  }
+  jobs_->worker_gone(ended.job);
+}
+
+void Node::stop_worker(const WorkerId& worker, scheduler::StopMode mode) {
+  if (mode == scheduler::StopMode::kKill) {
+    return workers_->kill(worker, proto::ExitCause::KILLED, "stopped by its raylet: its owner is gone, or it was killed");
+  }
+  proto::Exit exit;
+  exit.set_why("no longer needed");
+  if (rpc::Rpc* rpc = clients_.rpc(worker)) (void)rpc->notify(proto::EXIT, exit);
+}
+
+void Node::view_changed(const proto::ClusterView& view) {
+  peers_->update(view);
+  for (const auto& info : view.nodes()) {
+    auto node = cluster::to_node_view(info);
+    if (node && node->node != id_) leases_->step(std::move(*node));
+  }
+}
+
+void Node::peer_died(const proto::NodeInfo& peer) {
+  proto::NodeDead message;
+  message.set_node_id(peer.node_id());
+  message.set_incarnation(peer.incarnation());
+  message.set_why(peer.why_dead());
+  clients_.for_each([&](const Client& client) { (void)client.rpc->notify(proto::NODE_DEAD, message); });
+}
+
+void Node::deliver_lines(const JobId& job, const proto::LogLines& lines) {
+  if (Client* driver = clients_.driver_of(job)) {
+    if (driver->rpc->queued_bytes() < kLinesQueuedMax) (void)driver->rpc->notify(proto::LOG_LINES, lines);
+    return;
+  }
+  const auto* info = jobs_->find(job);
+  const auto home = info == nullptr ? NodeId{} : to_id<NodeId>(info->driver_node());
+  if (home == id_) return;
+  rpc::Rpc* channel = peers_->channel(home);
+  if (channel != nullptr && channel->queued_bytes() < kLinesQueuedMax) (void)channel->notify(proto::PEER_LOG_LINES, lines);
+}
+
+// Lines keep their order on a channel, so that the answer to an empty batch says that all before it have arrived.
+void Node::flush_lines(const JobId& job, std::function<void()> done) {
+  logs_->flush(job);
+  const auto* info = jobs_->find(job);
+  const auto home = info == nullptr ? NodeId{} : to_id<NodeId>(info->driver_node());
+  rpc::Rpc* channel = home == id_ ? nullptr : peers_->channel(home);
+  if (channel == nullptr) return done();
+  channel->ask<proto::Empty>(proto::PEER_LOG_LINES, proto::LogLines(), kFlushTime, [done = std::move(done)](Result<proto::Empty>) { done(); });
+}
+
+void Node::publish(std::uint64_t version, const base::Resources& available) {
+  status_.set_available_version(version);
+  *status_.mutable_available() = cluster::to_proto(available);
+  publish_status();
+}
+
+void Node::publish_status() {
+  loop_.cancel(status_timer_);
+  status_timer_ = loop_.after(kStatusEvery, [this] { publish_status(); });
+  if (heartbeat_ == nullptr) return;
+  const auto stats = store_->store().stats();
+  status_.set_store_bytes_used(stats.sealed_bytes);
+  status_.set_store_bytes_total(stats.capacity);
+  status_.set_workers(workers_ == nullptr ? 0 : static_cast<std::uint32_t>(workers_->workers().size()));
+  heartbeat_->set_status(status_);
+}
+
+}  // namespace mobula::raylet

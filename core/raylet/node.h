@@ -1,0 +1,113 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/cluster/role_options.h"
+#include "core/os/event_loop.h"
+#include "core/os/fd.h"
+#include "core/os/memory_file.h"
+#include "core/os/secret.h"
+#include "core/raylet/actor_host.h"
+#include "core/raylet/actor_watch.h"
+#include "core/raylet/admission.h"
+#include "core/raylet/clients.h"
+#include "core/raylet/gcs_link.h"
+#include "core/raylet/heartbeat.h"
+#include "core/raylet/jobs.h"
+#include "core/raylet/lease_driver.h"
+#include "core/raylet/log_capture.h"
+#include "core/raylet/peers.h"
+#include "core/raylet/store_service.h"
+#include "core/raylet/worker_host.h"
+#include "core/worker/spin_tokens.h"
+
+namespace mobula::raylet {
+
+// The parts of a raylet, wired to each other.  Each part decides or does one thing and knows the others only by its ports;
+// here is who speaks to whom.
+class Node {
+ public:
+  static base::Result<std::unique_ptr<Node>> create(os::EventLoop& loop, const cluster::RayletOptions& options,
+                                                    const os::Secret& secret);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  struct Events {
+    std::function<void()> ready;                                 // Part of the cluster; workers and drivers may come.
+    std::function<void(const std::string& why, int code)> over;  // Once; the process should end().
+  };
+  base::Result<void> join(Events events);
+  // Tells everybody, ends and reaps the workers, then calls `done`.
+  void end(const std::string& why, std::function<void()> done);
+
+  const std::string& address() const { return address_; }
+  const base::NodeId& id() const { return id_; }
+
+ private:
+  Node(os::EventLoop& loop, const cluster::RayletOptions& options, const os::Secret& secret);
+  base::Result<void> open();
+  base::Result<void> open_spin_page();
+  transport::ChannelOptions channel_options() const;
+
+  LeaseDriver::Ports lease_ports();
+  GcsLink::Events gcs_events();
+  Peers::Events peer_events();
+  Jobs::Ports job_ports();
+
+  // Registration of this node's processes (registration.cc).
+  void admit(std::unique_ptr<rpc::Rpc> rpc, proto::Register&& request, rpc::Responder responder);
+  void admit_driver(std::shared_ptr<Client> client, const proto::Register& request, rpc::Responder responder);
+  void complete(Client& client, const rpc::Responder& responder);
+  void client_closed(const base::WorkerId& id);
+  void driver_gone(const Client& client);
+
+  void worker_ended(const WorkerHost::Ended& ended);
+  void stop_worker(const base::WorkerId& worker, scheduler::StopMode mode);
+  void view_changed(const proto::ClusterView& view);
+  void peer_died(const proto::NodeInfo& peer);
+  void deliver_lines(const base::JobId& job, const proto::LogLines& lines);
+  void flush_lines(const base::JobId& job, std::function<void()> done);
+  void publish(std::uint64_t version, const base::Resources& available);
+  void publish_status();
+  std::string status_json() const;  // status.cc
+  void over(const std::string& why, int code);
+
+  os::EventLoop& loop_;
+  const cluster::RayletOptions options_;
+  const os::Secret& secret_;
+  const base::NodeId id_;
+  const std::uint64_t incarnation_ = 1;
+  const std::string host_key_;
+  std::string address_;
+  std::string tcp_address_;
+  Events events_;
+  bool over_ = false;
+  proto::Heartbeat status_;
+
+  os::Fd secret_file_;
+  os::Fd spin_page_;
+  os::Mapping spin_mapping_;
+  runtime::SpinTokens spin_;
+
+  // In the order of their making; clients and peers end before what they speak to.
+  std::unique_ptr<LogCapture> logs_;
+  std::unique_ptr<StoreService> store_;
+  std::unique_ptr<GcsLink> gcs_;
+  std::unique_ptr<ActorWatch> watch_;
+  std::unique_ptr<ActorHost> actors_;
+  std::unique_ptr<WorkerHost> workers_;
+  std::unique_ptr<LeaseDriver> leases_;
+  std::unique_ptr<Jobs> jobs_;
+  std::unique_ptr<Peers> peers_;
+  Clients clients_;
+  std::map<base::WorkerId, std::pair<os::Fd, os::EventLoop::Id>> driver_pidfds_;  // Whose slots wait for their end.
+  std::unique_ptr<Admission> admission_;
+  std::unique_ptr<Heartbeat> heartbeat_;
+  os::EventLoop::Id status_timer_ = 0;
+};
+
+}  // namespace mobula::raylet

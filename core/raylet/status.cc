@@ -1,0 +1,53 @@
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/raylet/node.h"
+
+namespace mobula::raylet {
+
+// What `mobula status` and `mobula list workers` show of one node.
+std::string Node::status_json() const {
+  using nlohmann::json;
+  json workers = json::array();
+  for (const auto& [id, worker] : workers_->workers()) {
+    json row = {{"id", id.short_hex()}, {"pid", worker.pid}, {"job", worker.job.short_hex()}, {"node", options_.name}};
+    const auto actor = actors_->actors().find(id);
+    row["state"] = worker.ready ? "task worker" : "starting";
+    if (actor != actors_->actors().end()) {
+      row["state"] = "actor";
+      row["actor"] = actor->second.actor.short_hex();
+      row["class"] = actor->second.class_name;
+      row["name"] = actor->second.name;
+    }
+    workers.push_back(std::move(row));
+  }
+  const auto stats = store_->store().stats();
+  const auto counts = leases_->machine().counts();
+  json out = {
+      {"name", options_.name},
+      {"id", id_.hex()},
+      {"pid", ::getpid()},
+      {"session", options_.session_directory},
+      {"cluster", options_.cluster_name},
+      {"address", address_},
+      {"tcp_address", tcp_address_},
+      {"total", options_.resources.to_string()},
+      {"available", leases_->machine().available().to_string()},
+      {"workers", std::move(workers)},
+      {"clients", clients_.size()},
+      {"refused_connections", admission_->refused()},
+      {"leases", {{"held", counts.leases}, {"demands", counts.demands}, {"waiting", counts.waiting_slots}, {"away", counts.away}, {"idle_workers", counts.idle_workers}}},
+      {"store",
+       {{"capacity", stats.capacity},
+        {"reserved", stats.reserved},
+        {"sealed", stats.sealed_bytes},
+        {"secondary", stats.secondary_bytes},
+        {"objects", stats.objects},
+        {"free", stats.free_bytes}}},
+      {"settings", options_.settings},
+  };
+  return out.dump();
+}
+
+}  // namespace mobula::raylet

@@ -1,0 +1,255 @@
+#include "core/raylet/worker_host.h"
+
+#include <utility>
+
+#include "core/cluster/child_environment.h"
+#include "core/cluster/environment.h"
+#include "core/os/log.h"
+#include "core/os/random.h"
+#include "core/raylet/exec_source.h"
+#include "core/raylet/zygote.h"
+
+namespace mobula::raylet {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::JobId;
+using base::Result;
+using base::WorkerId;
+
+std::uint64_t random_token() {
+  std::uint64_t token = 0;
+  os::fill_random(&token, sizeof token);
+  return token | 1;
+}
+
+}  // namespace
+
+WorkerHost::WorkerHost(os::EventLoop& loop, LogCapture& logs, WorkerHostOptions options, Events events)
+    : loop_(loop), logs_(logs), options_(std::move(options)), events_(std::move(events)) {}
+
+WorkerHost::~WorkerHost() {
+  *alive_ = false;
+  jobs_.clear();  // Each source kills and reaps what it started.
+  for (auto& [id, worker] : workers_) {
+    if (worker.deadline != 0) loop_.cancel(worker.deadline);
+    logs_.close(id);
+  }
+}
+
+void WorkerHost::add_job(const proto::JobInfo& info) {
+  const auto id = JobId::from_string(info.job_id());
+  if (!id || jobs_.contains(*id)) return;
+  Job& job = jobs_[*id];
+  job.exec = info.exec_workers();
+  job.program.exe = info.exe();
+  job.program.argv.assign(info.argv().begin(), info.argv().end());
+  if (job.program.argv.empty()) job.program.argv.push_back(info.exe());
+  job.program.env = cluster::child_environment({info.env().begin(), info.env().end()});
+  job.program.env.push_back(std::string(cluster::kEnvRaylet) + "=" + options_.raylet_address);
+  job.program.env.push_back(std::string(cluster::kEnvSession) + "=" + options_.session_directory);
+  job.program.cwd = info.cwd();
+  job.program.secret_fd = options_.secret_fd;
+}
+
+void WorkerHost::end_job(const JobId& id) {
+  const auto it = jobs_.find(id);
+  if (it == jobs_.end()) return;
+  it->second.source.reset();  // Reaped when this returns.
+  jobs_.erase(it);
+  for (auto worker = workers_.begin(); worker != workers_.end();) {
+    const auto next = std::next(worker);
+    if (worker->second.job == id) {
+      proto::ExitCause cause;
+      cause.set_kind(proto::ExitCause::JOB_ENDED);
+      cause.set_text("its job has ended");
+      finish(worker, std::move(cause));
+    }
+    worker = next;
+  }
+}
+
+void WorkerHost::ensure_source(const JobId& id, Job& job) {
+  if (job.source != nullptr) return;
+  if (!job.exec) {
+    auto zygote = Zygote::spawn(loop_, job.program, source_events(id), [this, id](int threads) { use_exec(id, threads); });
+    if (zygote) {
+      job.zygote = (*zygote)->pid();
+      job.source = std::move(*zygote);
+      return;
+    }
+    os::log(os::LogLevel::kWarn, "no zygote for job {}: {}", id.short_hex(), zygote.error().what);
+  }
+  job.source = std::make_unique<ExecSource>(loop_, job.program, source_events(id));
+}
+
+WorkerSource::Events WorkerHost::source_events(const JobId& id) {
+  return {
+      .started = [this](std::uint64_t token, pid_t pid) { started(token, pid); },
+      .failed = [this](std::uint64_t token, const std::string& why) { failed(token, why); },
+      .exited = [this](pid_t pid, os::ExitStatus status) { exited(pid, status); },
+      .ended =
+          [this, id](const std::string& why) {
+            os::log(os::LogLevel::kInfo, "job {}: {}", id.short_hex(), why);
+            const auto it = jobs_.find(id);
+            if (it == jobs_.end()) return;
+            it->second.zygote = 0;
+            retired_.push_back(std::move(it->second.source));
+            loop_.post([this, alive = alive_] {
+              if (*alive) retired_.clear();
+            });
+          },
+  };
+}
+
+// The program has threads before init(): what was ordered is ordered again, by exec.
+void WorkerHost::use_exec(const JobId& id, int threads) {
+  const auto it = jobs_.find(id);
+  if (it == jobs_.end()) return;
+  os::log(os::LogLevel::kInfo, "job {} has {} threads before init(): its workers are started by exec", id.short_hex(),
+          threads);
+  it->second.exec = true;
+  it->second.zygote = 0;
+  retired_.push_back(std::move(it->second.source));
+  loop_.post([this, alive = alive_, id] {
+    if (!*alive) return;
+    retired_.clear();
+    const auto job = jobs_.find(id);
+    if (job == jobs_.end()) return;
+    ensure_source(id, job->second);
+    for (auto& [worker, state] : workers_) {
+      if (state.job != id || state.pid != 0) continue;
+      logs_.close(worker);
+      place_order(job->second, worker);
+    }
+  });
+}
+
+void WorkerHost::order(const JobId& id, std::uint32_t count) {
+  const auto it = jobs_.find(id);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto worker = os::random_id<WorkerId>();
+    Worker& state = workers_[worker];
+    state.job = id;
+    state.token = random_token();
+    tokens_[state.token] = worker;
+    state.deadline = loop_.after(options_.start_timeout, [this, worker] {
+      const auto late = workers_.find(worker);
+      if (late == workers_.end()) return;
+      late->second.deadline = 0;
+      if (late->second.pid == 0) return failed(late->second.token, "the program did not reach init() in time");
+      kill(worker, proto::ExitCause::START_FAILED, "the worker did not report ready in time");
+    });
+    if (it != jobs_.end()) {
+      ensure_source(id, it->second);
+      place_order(it->second, worker);
+    } else {
+      loop_.post([this, alive = alive_, token = state.token] {
+        if (*alive) failed(token, "the job is not known on this node");
+      });
+    }
+  }
+}
+
+void WorkerHost::place_order(Job& job, const WorkerId& id) {
+  const Worker& worker = workers_.at(id);
+  auto output = logs_.open(id, worker.job);
+  if (!output) {
+    loop_.post([this, alive = alive_, token = worker.token, why = output.error().what] {
+      if (*alive) failed(token, why);
+    });
+    return;
+  }
+  job.source->start({worker.token, id, worker.job, output->out.get(), output->err.get()});
+}
+
+std::map<WorkerId, WorkerHost::Worker>::iterator WorkerHost::by_token(std::uint64_t token) {
+  const auto it = tokens_.find(token);
+  return it == tokens_.end() ? workers_.end() : workers_.find(it->second);
+}
+
+void WorkerHost::started(std::uint64_t token, pid_t pid) {
+  const auto it = by_token(token);
+  if (it == workers_.end()) return;
+  it->second.pid = pid;
+  pids_[pid] = it->first;
+  logs_.set_pid(it->first, pid);
+  if (it->second.killed_as != proto::ExitCause::UNKNOWN) jobs_.at(it->second.job).source->kill(pid);
+}
+
+void WorkerHost::failed(std::uint64_t token, const std::string& why) {
+  const auto it = by_token(token);
+  if (it == workers_.end()) return;
+  proto::ExitCause cause;
+  cause.set_kind(proto::ExitCause::START_FAILED);
+  cause.set_text("no worker could be started on " + options_.node_name + ": " + why);
+  finish(it, std::move(cause));
+}
+
+void WorkerHost::exited(pid_t pid, os::ExitStatus status) {
+  const auto known = pids_.find(pid);
+  if (known == pids_.end()) return;
+  const auto it = workers_.find(known->second);
+  finish(it, cause_of(it->second, status));
+}
+
+proto::ExitCause WorkerHost::cause_of(const Worker& worker, os::ExitStatus status) const {
+  proto::ExitCause cause;
+  cause.set_kind(status.signaled ? proto::ExitCause::SIGNAL : proto::ExitCause::EXIT);
+  cause.set_code(status.code);
+  std::string text = "worker " + std::to_string(worker.pid) + " on " + options_.node_name + " ended with " + status.to_string();
+  if (worker.killed_as != proto::ExitCause::UNKNOWN) {
+    cause.set_kind(worker.killed_as);
+    text += ": " + worker.killed_why;
+  }
+  cause.set_text(std::move(text));
+  return cause;
+}
+
+void WorkerHost::finish(std::map<WorkerId, Worker>::iterator it, proto::ExitCause cause) {
+  Ended ended{it->first, it->second.job, it->second.ready, std::move(cause)};
+  if (it->second.deadline != 0) loop_.cancel(it->second.deadline);
+  tokens_.erase(it->second.token);
+  pids_.erase(it->second.pid);
+  for (auto& line : logs_.close(it->first)) ended.cause.add_last_lines(std::move(line));
+  workers_.erase(it);
+  events_.ended(ended);
+}
+
+Result<void> WorkerHost::registered(const proto::Register& request, pid_t peer) {
+  const auto it = by_token(request.start_token());
+  if (it == workers_.end() || it->first.bytes() != request.worker_id() || it->second.job.bytes() != request.job_id()) {
+    return Error{Code::kDenied, "no worker was started under this id"};
+  }
+  // The report of the fork may still be on its way: then the pid is believed when it comes.
+  if (it->second.registered || (it->second.pid != 0 && peer != 0 && peer != it->second.pid)) {
+    return Error{Code::kDenied, "another process answers this start"};
+  }
+  it->second.registered = true;
+  return {};
+}
+
+void WorkerHost::ready(const WorkerId& id) {
+  const auto it = workers_.find(id);
+  if (it == workers_.end() || !it->second.registered) return;
+  it->second.ready = true;
+  if (it->second.deadline != 0) loop_.cancel(std::exchange(it->second.deadline, 0));
+  events_.ready(id, it->second.job);
+}
+
+void WorkerHost::kill(const WorkerId& id, proto::ExitCause::Kind kind, std::string why) {
+  const auto it = workers_.find(id);
+  if (it == workers_.end()) return;
+  it->second.killed_as = kind;
+  it->second.killed_why = std::move(why);
+  const auto job = jobs_.find(it->second.job);
+  if (it->second.pid != 0 && job != jobs_.end() && job->second.source != nullptr) job->second.source->kill(it->second.pid);
+}
+
+pid_t WorkerHost::zygote_of(const JobId& job) const {
+  const auto it = jobs_.find(job);
+  return it == jobs_.end() ? 0 : it->second.zygote;
+}
+
+}  // namespace mobula::raylet

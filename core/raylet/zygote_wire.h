@@ -1,0 +1,45 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "core/base/ids.h"
+
+// What a raylet and its zygote say to each other: one fixed struct a packet, over a SOCK_SEQPACKET pair that nobody else
+// can reach.
+namespace mobula::raylet {
+
+struct ZygoteRequest {
+  enum class Kind : std::uint32_t {
+    kFork = 1,  // With two descriptors: the worker's standard output and error.
+    kKill,      // The process group of the worker `pid`.
+  };
+  Kind kind = Kind::kFork;
+  std::int32_t pid = 0;
+  std::uint64_t token = 0;
+  base::WorkerId worker;
+  base::JobId job;
+};
+
+struct ZygoteReport {
+  enum class Kind : std::uint32_t {
+    kHello = 1,   // pid: the zygote's; value: how many threads it has (1, or it cannot be used).
+    kForked,      // pid of the worker asked for by `token`.
+    kForkFailed,  // value: errno.
+    kExited,      // pid; value: the status as waitpid gives it.  Its process group has been killed.
+  };
+  Kind kind = Kind::kHello;
+  std::int32_t value = 0;
+  std::int64_t pid = 0;
+  std::uint64_t token = 0;
+};
+
+static_assert(std::is_trivially_copyable_v<ZygoteRequest> && sizeof(ZygoteRequest) == 72);
+static_assert(std::is_trivially_copyable_v<ZygoteReport> && sizeof(ZygoteReport) == 24);
+
+inline constexpr std::size_t kForkDescriptors = 2;
+
+}  // namespace mobula::raylet

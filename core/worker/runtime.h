@@ -114,7 +114,7 @@ class Arguments {
   std::vector<Dependency> dependencies_;
   std::vector<ObjectRef> contained_;          // References inside values: held until the call has ended.
   std::uint32_t count_ = 0;
-  std::optional<ErrorInfo> failure_;          // An argument could not be stored; the call fails with it.
+  std::unique_ptr<ErrorInfo> failure_;        // An argument could not be stored; the call fails with it.
 };
 
 // One argument as the worker sees it.

@@ -1,0 +1,140 @@
+#include "core/worker/calls.h"
+
+#include <utility>
+
+namespace mobula::runtime {
+
+Task& Calls::make(const FunctionEntry& function, const base::TaskId& id, Arguments&& arguments,
+                  std::span<ObjectRef> out) {
+  Task& task = tasks_.make();
+  task.function = &function;
+  task.id = id;
+  task.arguments = std::move(arguments);
+  task.returns = static_cast<std::uint16_t>(out.size());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    LocalObject* object = references_.make(base::object_of(id, static_cast<std::uint32_t>(i + 1)));
+    object->task = task.handle();
+    out[i] = ObjectRef(object);
+    if (i == 0) {
+      task.result = out[0];
+    } else {
+      task.more_results.push_back(out[i]);
+    }
+  }
+  return task;
+}
+
+ConstBytes Calls::payload_of(Task& task, base::Buffer& scratch) {
+  const Arguments& arguments = task.arguments;
+  if (arguments.dependencies_.empty()) return arguments.bytes_.view();
+  scratch.clear();
+  scratch.append(arguments.bytes_.view());
+  for (const Arguments::Dependency& d : arguments.dependencies_) {
+    LocalObject& object = local(d.ref);
+    scratch.put(d.converter);
+    scratch.put(object.id());
+    // What lies in a store is fetched by the worker, which needs to know whom to ask.
+    references_.list(object);
+    references_.describe(object, scratch);
+    encode(object.borrowed() ? object.more().owner->address : links_.self(), scratch);
+  }
+  return scratch.view();
+}
+
+void Calls::send(Task& task, Peer& worker, std::uint64_t incarnation) {
+  CallHeader header;
+  header.target = task.target;
+  header.returns = task.returns;
+  header.arguments = task.arguments.count_;
+  header.call = task.handle();
+  header.function = task.function->id;
+  header.sequence = task.sequence;
+  header.incarnation = incarnation;
+  header.argument_bytes = static_cast<std::uint32_t>(task.arguments.bytes_.size());
+  header.dependencies = static_cast<std::uint32_t>(task.arguments.dependencies_.size());
+  header.attempt = task.attempt;
+  header.task = task.id;
+  task.state = Task::State::kInFlight;
+  task.worker = &worker;
+  links_.send(worker, Hot::kCall, base::object_bytes(header), payload_of(task, scratch_));
+}
+
+void Calls::send_cancel(Task& task, bool force, bool recursive) {
+  if (task.worker == nullptr) return;
+  CancelHeader header;
+  header.force = force ? 1 : 0;
+  header.recursive = recursive ? 1 : 0;
+  header.call = task.handle();
+  links_.send(*task.worker, Hot::kCancel, base::object_bytes(header), {});
+}
+
+void Calls::adopt_returned_references(Task& task, Peer& from, const ReplyHeader& header, base::Cursor& in) {
+  std::vector<ObjectRef> held;
+  for (std::uint32_t i = 0; i < header.references && in.ok(); ++i) {
+    const auto id = in.get<ObjectId>();
+    const auto owner = decode_address(in);
+    if (!owner) break;
+    held.push_back(references_.adopt(id, *owner, References::Borrow::kNow));
+  }
+  auto& contained = local(task.result).more().contained;
+  contained.insert(contained.end(), held.begin(), held.end());
+  local(task.result).entangle();
+  // The worker holds them until every owner knows us.
+  CancelHeader release;
+  release.call = header.call;
+  references_.after_borrows([this, worker = &from, release] {
+    links_.send(*worker, Hot::kRefsHeld, base::object_bytes(release), {});
+  });
+}
+
+bool Calls::read_results(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload) {
+  base::Cursor in(payload);
+  struct Value {
+    Returned head;
+    ConstBytes bytes;
+    std::vector<base::NodeId> holders;
+  };
+  const auto settle = [&](ObjectRef& result) {
+    Value v;
+    if (!References::read_described(in, v.head, v.bytes, v.holders)) return;
+    local(result).task = LocalObject::kNoTask;
+    references_.settle_described(local(result), v.head, v.bytes, std::move(v.holders));
+  };
+  if (header.returns != task.returns) return false;
+  task.each_result(settle);
+  if (in.ok() && header.references != 0) adopt_returned_references(task, from, header, in);
+  return in.ok();
+}
+
+bool Calls::succeed(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload) {
+  const bool ok = read_results(task, from, header, payload);
+  if (!ok) {
+    ErrorInfo error;
+    error.kind = base::ErrorKind::kWorkerDied;
+    error.what = "the worker's reply cannot be read";
+    error.function = name_of(task);
+    error.pid = from.address.pid;
+    task.each_result([&](ObjectRef& r) {
+      if (r->settled()) return;
+      local(r).settle_error(error);
+      references_.settled(local(r));
+    });
+  }
+  tasks_.release(task);
+  return ok;
+}
+
+void Calls::fail(Task& task, ErrorInfo error) {
+  if (error.function.empty()) error.function = name_of(task);
+  error.attempt = task.attempt;
+  forget_arguments(task);
+  task.each_result([&](ObjectRef& r) {
+    if (r->settled()) return;
+    local(r).task = LocalObject::kNoTask;
+    local(r).settle_error(error);
+    references_.settled(local(r));
+  });
+  tasks_.release(task);
+}
+
+}  // namespace mobula::runtime

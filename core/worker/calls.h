@@ -1,0 +1,48 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "core/base/error_info.h"
+#include "core/worker/address.h"
+#include "core/worker/links.h"
+#include "core/worker/references.h"
+#include "core/worker/task_table.h"
+
+namespace mobula::runtime {
+
+// What calls of tasks and of actors share: building the message, taking the reply apart, ending with an error.
+//
+// Under the engine's lock.
+class Calls {
+ public:
+  Calls(TaskTable& tasks, Links& links, References& references) : tasks_(tasks), links_(links), references_(references) {}
+
+  // A call with its results, which `out` refers to.
+  Task& make(const FunctionEntry& function, const base::TaskId& id, Arguments&& arguments, std::span<ObjectRef> out);
+  // The arguments as a message carries them: their bytes, then what is known of each dependency.  Without dependencies that is
+  // arguments.bytes_ itself; else `scratch` holds it.
+  ConstBytes payload_of(Task& task, base::Buffer& scratch);
+  // Sends the call to `worker`, which the task is then in flight on.
+  void send(Task& task, Peer& worker, std::uint64_t incarnation);
+  void send_cancel(Task& task, bool force, bool recursive);
+
+  // Gives every result its value and ends the task.  False when the reply is malformed (the results then hold an error).
+  bool succeed(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload);
+  // Gives every result the error and ends the task.
+  void fail(Task& task, ErrorInfo error);
+  TaskTable& tasks() { return tasks_; }
+
+  std::string name_of(const Task& task) const { return function_name(*task.function); }
+
+ private:
+  bool read_results(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload);
+  void adopt_returned_references(Task& task, Peer& from, const ReplyHeader& header, base::Cursor& in);
+
+  TaskTable& tasks_;
+  Links& links_;
+  References& references_;
+  base::Buffer scratch_;
+};
+
+}  // namespace mobula::runtime

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/worker/actor_client.h"
+#include "core/worker/engine.h"
+#include "core/worker/references.h"
+#include "core/worker/running_call.h"
+
+namespace mobula::runtime {
+
+// Runs what this worker is sent: tasks, or one actor's constructor and methods.
+//
+// Calls run in the order in which they came, on the main thread; an actor with max_concurrency n has n - 1 threads more.
+// Coroutines are resumed by the main thread.  The driver has an Executor too, for its coroutines.
+class Executor {
+ public:
+  struct Parts {
+    Engine& engine;
+    Links& links;
+    References& references;
+    LocalStore& store;
+    RayletLink& raylet;
+    ActorClient& actors;
+  };
+  explicit Executor(Parts parts) : p_(parts) {}
+
+  // The worker's main loop: never returns.
+  [[noreturn]] void run();
+  bool has_continuation() const { return !continuations_.empty(); }
+  // One continuation, if there is one; for threads that wait in the driver.  The lock is given up while it runs.
+  bool run_continuation(Engine::Lock& lock);
+
+  // ---- under the engine's lock
+  void on_call(Peer& from, const CallHeader& header, ConstBytes payload);
+  void on_cancel(Peer& from, const CancelHeader& header);
+  void on_take_back(Peer& from);
+  void on_references_held(Peer& from, const CancelHeader& header);
+  void on_peer_lost(Peer& peer);
+  void create_actor(const proto::CreateActor& request);
+  void exit_when_idle();
+  void queue_continuation(Continuation& continuation, CallScope* scope);
+
+  // Around a blocking wait in a task: gives the CPU and the tasks that wait behind this one back, and takes the CPU again.
+  void wait_began();
+  void wait_ended();
+
+  const Parts& parts() const { return p_; }
+  const std::shared_ptr<void>& instance() const { return instance_; }
+  void set_instance(std::shared_ptr<void> instance) { instance_ = std::move(instance); }
+  const base::ActorId& actor() const { return actor_; }
+
+  // ---- called by RunningCall
+  void arguments_here(RunningCall& call);
+  void argument_lost(RunningCall& call, const ErrorInfo& error);
+  void suspend(RunningCall& call);
+  void resume_ended(RunningCall& call);  // The last holder of a suspended call let go of it; any thread.
+
+ private:
+  static constexpr int kSuspendedMaxDefault = 1000;  // Coroutine calls under way at once, where nothing else is said.
+
+  RunningCall& take_free();
+  void give_back(RunningCall& call);  // To the free list.
+  void enqueue(RunningCall& call);
+  bool runnable() const;
+  int suspended_max() const { return max_concurrency_ > 1 ? max_concurrency_ : kSuspendedMaxDefault; }
+  RunningCall* next();
+  void work(Engine::Lock& lock);
+  void run_one(Engine::Lock& lock, RunningCall& call);
+  void finish(RunningCall& call);
+  void send_reply(RunningCall& call);
+  void constructor_ended(RunningCall& call);
+  void return_unstarted(RunningCall& call);
+  void start_threads(int max_concurrency);
+  void refuse(Peer& from, const CallHeader& header, ErrorInfo error);
+
+  Parts p_;
+  std::vector<std::unique_ptr<RunningCall>> pool_;
+  std::vector<RunningCall*> free_;
+  std::deque<RunningCall*> queue_;     // In the order in which they came; for actors the head may wait for arguments.
+  std::vector<RunningCall*> running_;  // And suspended.
+  struct Resumption {
+    Continuation* continuation;
+    CallScope* scope;
+  };
+  std::deque<Resumption> continuations_;
+  std::map<std::pair<Peer*, std::uint64_t>, std::vector<ObjectRef>> returned_;  // By call: until the caller holds them.
+  std::shared_ptr<void> instance_;
+  base::ActorId actor_;
+  std::uint64_t incarnation_ = 0;
+  int max_concurrency_ = 1;
+  int suspended_ = 0;
+  int blocked_ = 0;
+  bool exiting_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace mobula::runtime

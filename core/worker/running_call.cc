@@ -1,0 +1,223 @@
+#include "core/worker/running_call.h"
+
+#include <utility>
+
+#include "core/os/host.h"
+#include "core/worker/executor.h"
+
+namespace mobula::runtime {
+
+CallScope*& current_scope() {
+  thread_local CallScope* scope = nullptr;
+  return scope;
+}
+
+bool RunningCall::accept(Peer& sender, const CallHeader& h, ConstBytes payload) {
+  from = &sender;
+  header = h;
+  scope = CallScope{h.task, executor_.actor(), h.job, h.attempt, 0, 0, this};
+  entry = find_function(h.function);
+  return parse(payload, h.arguments, h.argument_bytes, h.dependencies);
+}
+
+bool RunningCall::accept_constructor(const FunctionEntry& constructor, const base::TaskId& task,
+                                     const base::JobId& job, ConstBytes spec) {
+  from = nullptr;
+  header = CallHeader{};
+  header.task = task;
+  scope = CallScope{task, executor_.actor(), job, 0, 0, 0, this};
+  entry = &constructor;
+  base::Cursor in(spec);
+  const auto count = in.get<std::uint32_t>();
+  const auto bytes = in.get<std::uint32_t>();
+  const auto dependencies = in.get<std::uint32_t>();
+  if (!in.ok()) return false;
+  return parse({in.at(), in.left()}, count, bytes, dependencies);
+}
+
+bool RunningCall::parse(ConstBytes message, std::uint32_t count, std::size_t argument_bytes,
+                        std::size_t dependencies) {
+  payload_.append(message);
+  const ConstBytes bytes = payload_.view();
+  // Each argument takes 5 bytes at least, each dependency more: counts beyond that are lies.
+  if (argument_bytes > bytes.size() || count > argument_bytes / 5 || dependencies > bytes.size() / 40) return false;
+  base::Cursor in(bytes.first(argument_bytes));
+  base::Cursor tail(bytes.subspan(argument_bytes));
+  if (dependencies != 0) dependencies_ = std::make_unique<Dependency[]>(dependencies);
+  dependency_count_ = dependencies;
+  arguments_.resize(count);
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto kind = in.get<std::uint8_t>();
+    const auto n = in.get<std::uint32_t>();
+    ArgumentView& view = arguments_[i];
+    if (kind == Arguments::kRef) {
+      if (n != used || used == dependencies) return false;
+      dependencies_[used].argument = i;
+      if (!read_dependency(tail, dependencies_[used], view)) return false;
+      ++used;
+      continue;
+    }
+    view.view.bytes = in.take(n);
+    view.plain = kind == Arguments::kPlain;
+    if (!in.ok() || kind > Arguments::kPayload) return false;
+    if (view.plain) continue;
+    if (!is_well_framed(view.view.bytes)) return false;
+    if (has_buffers(view.view.bytes)) view.view = aligned_copy(view.view.bytes);
+  }
+  return in.ok() && tail.ok() && used == dependencies;
+}
+
+bool RunningCall::read_dependency(base::Cursor& in, Dependency& dependency, ArgumentView& view) {
+  view.converter = in.get<std::uint64_t>();
+  view.plain = false;
+  const auto id = in.get<ObjectId>();
+  Returned head;
+  ConstBytes bytes;
+  std::vector<base::NodeId> holders;
+  if (!References::read_described(in, head, bytes, holders)) return false;
+  const auto owner = decode_address(in);
+  if (!owner) return false;
+  if (head.place == Place::kInline) {
+    view.view = has_buffers(bytes) ? aligned_copy(bytes) : View{bytes, nullptr};
+    return true;
+  }
+  References& references = executor_.parts().references;
+  dependency.call = this;
+  dependency.ref = references.adopt(id, *owner, References::Borrow::kLater);
+  LocalObject& object = local(dependency.ref);
+  references.settle_described(object, head, bytes, std::move(holders));
+  adopted.push_back(dependency.ref);
+  return true;
+}
+
+void RunningCall::Dependency::object_ready(LocalObject& object) {
+  if (object.status() == ObjectStatus::kError) {
+    call->executor_.argument_lost(*call, object.error());
+    return;
+  }
+  call->arguments_[argument].view = object.view();
+  if (--call->missing == 0) call->executor_.arguments_here(*call);
+}
+
+void RunningCall::reset() {
+  arguments_.clear();
+  for (std::size_t i = 0; i < dependency_count_; ++i) {
+    if (dependencies_[i].ref) local(dependencies_[i].ref).remove_waiter(dependencies_[i]);
+  }
+  dependencies_.reset();
+  dependency_count_ = 0;
+  payload_.clear();
+  reply.clear();
+  adopted.clear();
+  returned.clear();
+  error.reset();
+  failed = false;
+  delivered = false;
+  next_result_ = 0;
+  missing = 0;
+  run_ns = 0;
+  entry = nullptr;
+  from = nullptr;
+  cancelled_flag.store(false, std::memory_order_relaxed);
+}
+
+void* RunningCall::instance() { return executor_.instance().get(); }
+
+void RunningCall::set_instance(std::shared_ptr<void> instance) { executor_.set_instance(std::move(instance)); }
+
+void RunningCall::append_result(std::uint32_t index, const Returned& head, ConstBytes bytes) {
+  if (index != next_result_ || failed) return;  // The thunks hand results over in order, each once.
+  ++next_result_;
+  delivered = true;
+  reply.put(head);
+  reply.append(bytes);
+}
+
+void RunningCall::result(std::uint32_t index, Encoder&& value) {
+  for (ObjectRef& ref : value.refs()) returned.push_back(std::move(ref));
+  Returned head;
+  head.size = value.payload_bytes();
+  if (head.size > kInlineBytesMax) return store_result(index, value);
+  if (index != next_result_ || failed) return;
+  ++next_result_;
+  delivered = true;
+  reply.put(head);
+  if (value.plain()) {
+    reply.put(static_cast<std::uint32_t>(value.meta().size()));
+    reply.put(std::uint32_t{0});
+    reply.append(value.meta());
+  } else {
+    value.flatten(reply.extend(head.size));
+  }
+}
+
+void RunningCall::store_result(std::uint32_t index, const Encoder& value) {
+  const Executor::Parts& p = executor_.parts();
+  const std::size_t size = value.payload_bytes();
+  Engine::Lock lock(p.engine);
+  auto allocation = p.store.allocate(lock, size);
+  if (!allocation) {
+    ErrorInfo full;
+    full.kind = base::ErrorKind::kObjectStoreFull;
+    full.what = "a result of " + std::to_string(size) + " bytes does not fit into the node's store";
+    full.evidence.push_back(allocation.error().what);
+    full.remedy = "return less, drop references that are not needed, or give the store more: MOBULA_STORE_BYTES";
+    lock.unlock();
+    return fail(full);
+  }
+  lock.unlock();
+  value.flatten(allocation->bytes().data());
+  lock.lock();
+  const auto sealed = p.store.seal(std::move(*allocation), base::object_of(header.task, index + 1),
+                                   objstore::Copy::kPrimary);
+  lock.unlock();
+  if (!sealed) {
+    ErrorInfo full;
+    full.kind = base::ErrorKind::kObjectStoreFull;
+    full.what = sealed.error().what;
+    return fail(full);
+  }
+  Returned head;
+  head.place = Place::kStore;
+  head.holders = 1;
+  head.size = size;
+  append_result(index, head, base::object_bytes(p.links.self().node));
+}
+
+void RunningCall::describe(ErrorInfo& e) const {
+  if (e.function.empty() && entry != nullptr) e.function = function_name(*entry);
+  if (e.node.empty()) e.node = os::host_name() + " " + executor_.parts().links.self().node.short_hex();
+  if (e.pid == 0) e.pid = executor_.parts().links.self().pid;
+  e.attempt = header.attempt;
+}
+
+void RunningCall::fail(const ErrorInfo& why) {
+  if (failed) return;
+  failed = true;
+  delivered = true;
+  ErrorInfo told = why;
+  describe(told);
+  reply.clear();
+  returned.clear();
+  encode(told, reply);
+  if (from == nullptr) error = std::move(told);
+}
+
+void RunningCall::bad_argument(std::size_t i) {
+  ErrorInfo e;
+  e.kind = base::ErrorKind::kInvalid;
+  e.what = "argument " + std::to_string(i + 1) + " does not decode to the parameter's type";
+  e.remedy = "driver and worker must run the same build; `mobula list nodes` shows the build-ids";
+  fail(e);
+}
+
+std::shared_ptr<Invocation> RunningCall::suspend() {
+  executor_.suspend(*this);
+  return std::shared_ptr<Invocation>(this, [](Invocation* i) {
+    auto* call = static_cast<RunningCall*>(i);
+    call->executor_.resume_ended(*call);
+  });
+}
+
+}  // namespace mobula::runtime

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/worker/links.h"
+#include "core/worker/local_object.h"
+#include "core/worker/messages.h"
+#include "core/worker/runtime.h"
+#include "core/worker/thread_context.h"
+
+namespace mobula::runtime {
+
+class Executor;
+
+// A call that this worker has received: waits for its arguments, runs, and answers.  Kept and used again, so that a call
+// allocates little.
+//
+// The fields of the message and the state belong to the engine's lock until the call runs, then to the thread that runs it.
+class RunningCall final : public Invocation {
+ public:
+  enum class State : std::uint8_t { kFree, kWaiting, kReady, kRunning, kSuspended, kAnswering };
+
+  explicit RunningCall(Executor& executor) : executor_(executor) {}
+
+  // Takes a message; false when it is malformed.
+  bool accept(Peer& from, const CallHeader& header, ConstBytes payload);
+  // The same for a constructor, whose arguments came from the GCS.
+  bool accept_constructor(const FunctionEntry& entry, const base::TaskId& task, const base::JobId& job, ConstBytes spec);
+  void reset();
+
+  std::size_t argument_count() const override { return arguments_.size(); }
+  const ArgumentView& argument(std::size_t i) const override { return arguments_[i]; }
+  void* instance() override;
+  void set_instance(std::shared_ptr<void> instance) override;
+  void result(std::uint32_t index, Encoder&& value) override;
+  void result(std::uint32_t index, std::unique_ptr<WritableObject> sealed) override;
+  void fail(const ErrorInfo& error) override;
+  void bad_argument(std::size_t i) override;
+  std::shared_ptr<Invocation> suspend() override;
+  bool cancelled() const override { return cancelled_flag.load(std::memory_order_relaxed); }
+
+  // A reference that came in an argument of this call.
+  void note_adopted(const ObjectRef& ref) { adopted.push_back(ref); }
+
+  State state = State::kFree;
+  Peer* from = nullptr;            // Null for constructors.
+  CallHeader header;
+  const FunctionEntry* entry = nullptr;
+  CallScope scope;
+  base::Buffer reply;              // Returns in order; or an encoded ErrorInfo when failed.
+  bool failed = false;
+  bool delivered = false;
+  std::optional<ErrorInfo> error;  // Of a constructor.
+  std::uint64_t run_ns = 0;
+  int holds = 0;                   // Of the thread that runs it, and of its coroutine.
+  std::uint32_t missing = 0;       // Arguments whose bytes are not here.
+  std::vector<ObjectRef> adopted;
+  std::vector<ObjectRef> returned;  // References inside results.
+  std::atomic<bool> cancelled_flag{false};
+
+ private:
+  struct Dependency : Waiter {
+    void object_ready(LocalObject& object) override;
+    RunningCall* call = nullptr;
+    std::size_t argument = 0;
+    bool counted = false;  // In RunningCall::missing.
+    ObjectRef ref;
+  };
+  friend class Executor;
+
+  bool parse(ConstBytes payload, std::uint32_t count, std::size_t argument_bytes, std::size_t dependencies);
+  bool read_dependency(base::Cursor& in, Dependency& dependency, ArgumentView& view);
+  void append_result(std::uint32_t index, const Returned& head, ConstBytes bytes);
+  void store_result(std::uint32_t index, const Encoder& value);
+  void describe(ErrorInfo& error) const;
+
+  Executor& executor_;
+  base::Buffer payload_;
+  std::vector<ArgumentView> arguments_;
+  std::unique_ptr<Dependency[]> dependencies_;
+  std::size_t dependency_count_ = 0;
+  std::uint32_t next_result_ = 0;
+};
+
+}  // namespace mobula::runtime

@@ -53,7 +53,8 @@ std::optional<std::vector<Metric>> read_metrics(ConstBytes page) {
   std::vector<Metric> out;
   out.reserve(count);
   for (std::uint32_t i = 0; i < count; ++i) {
-    out.push_back({std::string(name_in(slots[i])), slots[i].value.load(std::memory_order_relaxed), slots[i].gauge == 1});
+    out.push_back(
+        {std::string(name_in(slots[i])), slots[i].value.load(std::memory_order_relaxed), slots[i].gauge == 1});
   }
   return out;
 }

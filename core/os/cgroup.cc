@@ -65,8 +65,8 @@ std::optional<Mount> find_mount(const std::string& root, const std::string& cont
     const auto before = split(line.substr(0, dash), ' ');
     const auto after = split(line.substr(dash + 3), ' ');
     if (before.size() < 5 || after.size() < 3) continue;
-    const bool match = controller.empty() ? after[0] == "cgroup2"
-                                          : after[0] == "cgroup" && contains(split(after[2], ','), controller);
+    const bool match =
+        controller.empty() ? after[0] == "cgroup2" : after[0] == "cgroup" && contains(split(after[2], ','), controller);
     if (match) return Mount{before[3], before[4]};
   }
   return std::nullopt;

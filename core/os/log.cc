@@ -18,9 +18,9 @@ constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%f %L [%n %P] %v";
 
 LogLevel level_from_environment() {
   const char* value = std::getenv("MOBULA_LOG");  // NOLINT(concurrency-mt-unsafe): nobody calls setenv.
-  constexpr std::pair<std::string_view, LogLevel> kNames[] = {
-      {"trace", LogLevel::kTrace}, {"debug", LogLevel::kDebug}, {"info", LogLevel::kInfo},
-      {"warn", LogLevel::kWarn},   {"error", LogLevel::kError}, {"off", LogLevel::kOff}};
+  constexpr std::pair<std::string_view, LogLevel> kNames[] = {{"trace", LogLevel::kTrace}, {"debug", LogLevel::kDebug},
+                                                              {"info", LogLevel::kInfo},   {"warn", LogLevel::kWarn},
+                                                              {"error", LogLevel::kError}, {"off", LogLevel::kOff}};
   for (const auto& [name, level] : kNames) {
     if (value != nullptr && name == value) return level;
   }

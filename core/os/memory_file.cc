@@ -63,7 +63,8 @@ base::Result<Fd> make_memory_file(const char* label, std::size_t size) {
   }
   Fd file(::memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.valid()) return error_from_errno(errno, "memfd_create");
-  if (::ftruncate(file.get(), static_cast<off_t>(size)) != 0) return error_from_errno(errno, "ftruncate of a memory file");
+  if (::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
+    return error_from_errno(errno, "ftruncate of a memory file");
   // F_SEAL_SEAL: no receiver of the descriptor may forbid writing to the others.
   if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     return error_from_errno(errno, "sealing a memory file");
@@ -73,7 +74,8 @@ base::Result<Fd> make_memory_file(const char* label, std::size_t size) {
 
 base::Result<void> reserve(const Fd& file, std::size_t offset, std::size_t size) {
   if (size == 0 || !adds_up(offset, size)) {
-    return base::Error{base::Code::kInvalid, "reserving " + std::to_string(size) + " bytes at " + std::to_string(offset)};
+    return base::Error{base::Code::kInvalid,
+                       "reserving " + std::to_string(size) + " bytes at " + std::to_string(offset)};
   }
   if (size >= kCheckedBytes) {
     if (auto room = check_room(size); !room) return room;
@@ -84,8 +86,8 @@ base::Result<void> reserve(const Fd& file, std::size_t offset, std::size_t size)
     if (::fallocate(file.get(), 0, static_cast<off_t>(offset), static_cast<off_t>(piece)) == 0) {
       offset += piece;
     } else if (errno != EINTR) {
-      return error_from_errno(errno, "reserving " + mib(size) + " of shared memory (" +
-                                         mib(memory_available_bytes()) + " available)");
+      return error_from_errno(
+          errno, "reserving " + mib(size) + " of shared memory (" + mib(memory_available_bytes()) + " available)");
     }
   }
   return {};

@@ -18,7 +18,7 @@ class Secret {
  public:
   static constexpr std::size_t kBytes = 32;
 
-  static Secret generate();  // From getrandom().
+  static Secret generate();                                        // From getrandom().
   static base::Result<Secret> from_bytes(base::ConstBytes bytes);  // kInvalid unless there are kBytes.
 
   // From a memory file, a file or the reading end of a pipe that holds exactly kBytes.  The descriptor

@@ -133,7 +133,8 @@ Result<Fd> listen_tcp(const std::string& text, std::uint16_t port) {
   Fd socket(::socket(address->storage.ss_family, kFlags, 0));
   if (!socket.valid()) return error_from_errno(errno, "socket");
   set_option(socket, SOL_SOCKET, SO_REUSEADDR);
-  if (::bind(socket.get(), address->get(), address->size) != 0) return error_from_errno(errno, "bind " + at(text, port));
+  if (::bind(socket.get(), address->get(), address->size) != 0)
+    return error_from_errno(errno, "bind " + at(text, port));
   if (::listen(socket.get(), kBacklog) != 0) return error_from_errno(errno, "listen " + at(text, port));
   return socket;
 }
@@ -153,7 +154,8 @@ Result<Fd> connect_tcp(const std::string& text, std::uint16_t port) {
 Result<void> connect_result(const Fd& socket) {
   int error = 0;
   socklen_t size = sizeof error;
-  if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) return error_from_errno(errno, "getsockopt");
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+    return error_from_errno(errno, "getsockopt");
   if (error != 0) return error_from_errno(error, "connect");
   sockaddr_storage peer{};
   socklen_t peer_size = sizeof peer;

@@ -161,14 +161,16 @@ base::Result<pid_t> spawn(const SpawnOptions& options) {
   plan.staged.resize(plan.fds.size());
   plan.first_free = plan.fds.empty() ? 3 : std::max(3, plan.fds.back().second + 1);
 
-  void* stack = ::mmap(nullptr, kChildStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  void* stack =
+      ::mmap(nullptr, kChildStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return error_from_errno(errno, "a stack to start " + options.path);
   const Mapping stack_owner(stack, kChildStackBytes);
 
   // As vfork(): we stand still until the child has called execve() or is gone, so that the cost does not
   // grow with our memory and the child's failure can be read from the plan.
   const SignalBlock block;
-  const pid_t pid = __clone(run_child, static_cast<char*>(stack) + kChildStackBytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
+  const pid_t pid =
+      __clone(run_child, static_cast<char*>(stack) + kChildStackBytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
   if (pid < 0) return error_from_errno(errno, "starting " + options.path);
   if (plan.error != 0) {
     wait_for(pid);

@@ -35,7 +35,10 @@ TEST(Ids, OfObjectsLeadBackToTheirTask) {
 
 TEST(Ids, AreSpelledInHex) {
   EXPECT_EQ(NodeId::from_words(0x0807060504030201u, 0, 0, 0xffu).hex(),
-            "0102030405060708" "0000000000000000" "0000000000000000" "ff000000");
+            "0102030405060708"
+            "0000000000000000"
+            "0000000000000000"
+            "ff000000");
   EXPECT_EQ(NodeId::from_words(0x0807060504030201u, 0, 0, 0).short_hex(), "010203040506");
 }
 

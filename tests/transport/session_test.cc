@@ -1,6 +1,6 @@
 // What endpoints over byte streams promise beyond the conformance suite; run over TCP.
 
-#include "transport/stream/session.h"
+#include "transport/stream/session_set.h"
 
 #include <gtest/gtest.h>
 
@@ -100,6 +100,65 @@ TEST(Session, AFloodOfMessagesDoesNotStarveTransfers) {
     return read.ended();
   }));
   EXPECT_TRUE(read.ok());
+}
+
+// A stream that takes as much as the test says and keeps it.
+class Narrow final : public transport::stream::ByteStream {
+ public:
+  std::ptrdiff_t read(std::span<const iovec> parts) override {
+    const std::size_t n = std::min(input.size(), parts[0].iov_len);
+    std::memcpy(parts[0].iov_base, input.data(), n);
+    input.erase(0, n);
+    return static_cast<std::ptrdiff_t>(n);
+  }
+  std::ptrdiff_t write(std::span<const iovec> parts) override {
+    const std::size_t before = output.size();
+    for (const iovec& part : parts) {
+      const std::size_t n = std::min(part.iov_len, room);
+      output.append(static_cast<const char*>(part.iov_base), n);
+      room -= n;
+    }
+    return static_cast<std::ptrdiff_t>(output.size() - before);
+  }
+  base::Error why() const override { return {}; }
+  void want_writable(bool) override {}
+
+  std::string input;
+  std::string output;
+  std::size_t room = 0;
+};
+
+struct Nobody final : transport::Inbox {
+  void accepted(Endpoint&) override {}
+  void message(Endpoint&, std::uint16_t, ConstBytes, ConstBytes) override {}
+  void writable(Endpoint&) override {}
+  void lost(Endpoint&, const base::Error& why) override { FAIL() << why.what; }
+};
+
+TEST(Session, AnswersDoNotBreakIntoHalfSentMessages) {
+  using transport::stream::FrameHeader;
+  using transport::stream::Kind;
+  Nobody inbox;
+  transport::stream::SessionSet sessions({}, inbox);
+  auto owned = std::make_unique<Narrow>();
+  Narrow& stream = *owned;
+  auto& session = sessions.add(std::make_unique<transport::stream::Session>(sessions.shared(), std::move(owned),
+                                                                            transport::PeerIdentity{}));
+  stream.room = 100;
+  ASSERT_TRUE(session.send(1, {}, view(std::string(200, 'm')), nullptr).ok());
+  ASSERT_EQ(stream.output.size(), 100u);
+  FrameHeader read;  // Of no region, so that the answer is short.
+  read.kind = Kind::kRead;
+  read.header_bytes = sizeof(transport::stream::Access);
+  stream.input = std::string(base::as_string_view(base::object_bytes(read))) + std::string(read.header_bytes, '\0');
+  session.on_readable();
+  stream.room = 10'000;
+  sessions.finish_round();
+  ASSERT_EQ(stream.output.size(), 2 * sizeof(FrameHeader) + 200);
+  EXPECT_EQ(stream.output.substr(sizeof(FrameHeader), 200), std::string(200, 'm'));
+  const auto answer = transport::stream::decode_frame_header(view(stream.output).last(sizeof(FrameHeader)));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->kind, Kind::kReadFailed);
 }
 
 TEST(Wire, OnlyWhatASessionSendsIsAFrame) {

@@ -16,7 +16,8 @@ constexpr std::size_t kSparesMax = 4;
 
 void Outgoing::copy_message(const FrameHeader& frame, ConstBytes header, ConstBytes payload, std::size_t skip) {
   const std::size_t total = sizeof frame + header.size() + payload.size() - skip;
-  base::Buffer& block = block_for(messages_, total);
+  base::Buffer& block = skip == 0 ? block_for(messages_, total) : rest_of_frame();
+  if (skip != 0) wire_bytes_ += total;
   std::byte* to = block.extend(total);
   for (const ConstBytes part : {base::object_bytes(frame), header, payload}) {
     const std::size_t gone = std::min(skip, part.size());
@@ -63,7 +64,7 @@ std::vector<std::uint64_t> Outgoing::forget_region(std::uint64_t region) {
   }
   std::vector<std::uint64_t> ids;
   for (const Transfer& t : transfers_) {
-    if (t.region == region) ids.push_back(t.id);
+    if (t.region == region && t.kind == Kind::kReadChunk) ids.push_back(t.id);
   }
   std::erase_if(transfers_, [&](const Transfer& t) { return t.region == region; });
   return ids;
@@ -114,6 +115,13 @@ base::Buffer& Outgoing::block_for(std::deque<Segment>& queue, std::size_t bytes)
   }
   queue.push_back(std::move(fresh));
   return queue.back().owned;
+}
+
+// Nothing may come between the parts of a frame: its rest goes on the wire next.  REQUIRES: idle()
+base::Buffer& Outgoing::rest_of_frame() {
+  wire_.emplace_back();
+  wire_.back().counted = true;
+  return wire_.back().owned;
 }
 
 void Outgoing::refill() {

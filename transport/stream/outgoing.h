@@ -31,7 +31,7 @@ class Outgoing {
   bool idle() const { return wire_.empty() && messages_.empty() && answers_.empty() && transfers_.empty(); }
   std::size_t queued_bytes() const { return queued_bytes_; }  // Copied messages that wait.
 
-  // `skip` bytes of the whole frame have left already.
+  // `skip` bytes of the whole frame have left already; then nothing else may wait.
   void copy_message(const FrameHeader& frame, ConstBytes header, ConstBytes payload, std::size_t skip);
   // The payload stays where it is until `completion` is told.
   void refer_message(const FrameHeader& frame, ConstBytes header, ConstBytes payload, Completion& completion);
@@ -41,7 +41,7 @@ class Outgoing {
   void drop_transfer(Kind kind, std::uint64_t id);
 
   // Memory of this region is about to go: copies what has been promised of it, ends its transfers, and
-  // returns their ids.
+  // returns the ids of the reads among them.
   std::vector<std::uint64_t> forget_region(std::uint64_t region);
 
   State flush(ByteStream& stream, Completions& completions);
@@ -63,6 +63,7 @@ class Outgoing {
   };
 
   base::Buffer& block_for(std::deque<Segment>& queue, std::size_t bytes);
+  base::Buffer& rest_of_frame();
   void refill();
   void commit(std::deque<Segment>& from, std::size_t quantum);
   void commit_chunk();

@@ -59,7 +59,7 @@ std::size_t SessionSet::bury() {
   while (!shared_.failed.empty()) {
     Session* const session = shared_.failed.front();
     if (session->announced()) {
-      while (!shared_.completions.empty()) ran += shared_.completions.run();
+      ran += shared_.completions.run();  // Those of this session are among them.
       if (shared_.failed.empty() || shared_.failed.front() != session) continue;  // Closed by a completion.
       shared_.failed.erase(shared_.failed.begin());
       const base::Error why = session->take_why();

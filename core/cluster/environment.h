@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <string_view>
+
 namespace mobula::cluster {
 
 // What a process of the cluster is told in its environment.  The names of settings (core/base/settings.h) are apart:
@@ -15,5 +18,13 @@ inline constexpr const char* kEnvJobId = "MOBULA_JOB_ID";
 inline constexpr const char* kEnvStartToken = "MOBULA_START_TOKEN";
 // A driver that joins a cluster which runs already: its raylet's address, and where the key is.
 inline constexpr const char* kEnvKeyFile = "MOBULA_KEY_FILE";
+
+// "NAME=value", as environments hold it.
+inline std::string assignment(std::string_view name, std::string_view value) {
+  std::string out;
+  out.reserve(name.size() + 1 + value.size());
+  out.append(name).append(1, '=').append(value);
+  return out;
+}
 
 }  // namespace mobula::cluster

@@ -18,6 +18,7 @@ void ActorHost::granted(const proto::ActorLease& grant) {
   if (!actor.lease.is_nil()) return;  // Said again.
   actor.actor = to_id<ActorId>(grant.actor_id());
   actor.lease = to_id<LeaseId>(grant.lease_id());
+  actor.address = grant.worker();
   leases_[actor.lease] = *worker;
 }
 
@@ -51,6 +52,7 @@ void ActorHost::serve(rpc::Rpc& rpc, const WorkerId& worker) {
     outcome.set_lease_id(it->second.lease.bytes());
     outcome.set_incarnation(message.incarnation());
     outcome.set_cause(message.error());
+    *outcome.mutable_worker() = it->second.address;
     it->second.known = true;
     ports_.to_gcs(outcome);
     responder.reply(proto::Empty());

@@ -29,6 +29,7 @@ class ActorHost {
   struct Actor {
     base::ActorId actor;
     base::LeaseId lease;
+    proto::Address address;
     std::uint64_t incarnation = 0;
     std::string class_name;
     std::string name;

@@ -12,8 +12,6 @@ namespace {
 
 constexpr int kChildSecret = 3;
 
-std::string variable(const char* name, const std::string& value) { return std::string(name) + "=" + value; }
-
 }  // namespace
 
 ExecSource::ExecSource(os::EventLoop& loop, WorkerProgram program, Events events)
@@ -33,11 +31,11 @@ void ExecSource::start(const WorkerOrder& order) {
   options.path = program_.exe;
   options.argv = program_.argv;
   options.env = program_.env;
-  options.env.push_back(variable(cluster::kEnvRole, "worker"));
-  options.env.push_back(variable(cluster::kEnvWorkerId, order.worker.hex()));
-  options.env.push_back(variable(cluster::kEnvJobId, order.job.hex()));
-  options.env.push_back(variable(cluster::kEnvStartToken, std::to_string(order.token)));
-  options.env.push_back(variable(cluster::kEnvSecretFd, std::to_string(kChildSecret)));
+  options.env.push_back(cluster::assignment(cluster::kEnvRole, "worker"));
+  options.env.push_back(cluster::assignment(cluster::kEnvWorkerId, order.worker.hex()));
+  options.env.push_back(cluster::assignment(cluster::kEnvJobId, order.job.hex()));
+  options.env.push_back(cluster::assignment(cluster::kEnvStartToken, std::to_string(order.token)));
+  options.env.push_back(cluster::assignment(cluster::kEnvSecretFd, std::to_string(kChildSecret)));
   options.cwd = program_.cwd;
   options.fds = {{order.stdout_fd, 1}, {order.stderr_fd, 2}, {program_.secret_fd, kChildSecret}};
   const auto pid = os::spawn(options);

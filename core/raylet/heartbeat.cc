@@ -30,8 +30,6 @@ class Heartbeat::Beater {
   void start() {
     if (options_.life_fd >= 0) {
       life_watch_ = loop_.watch(options_.life_fd, EPOLLIN, [this](std::uint32_t) {
-        char ignored = 0;
-        if (::read(options_.life_fd, &ignored, 1) > 0) return;  // Nobody writes there; whoever does says nothing.
         loop_.remove(std::exchange(life_watch_, 0));
         end("the process that this node belongs to has ended");
       });

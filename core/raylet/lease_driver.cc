@@ -116,30 +116,26 @@ void LeaseDriver::from_gcs(const proto::ActorLease& m) {
 // Outputs may bring new inputs before step() has returned: these wait their turn.
 void LeaseDriver::step(scheduler::LeaseInput input) {
   inputs_.push_back(std::move(input));
-  run();
+  if (!running_) run();
 }
 
 void LeaseDriver::run() {
-  if (running_) return;
   running_ = true;
-  while (!inputs_.empty()) {
-    scheduler::LeaseInput input = std::move(inputs_.front());
-    inputs_.pop_front();
-    machine_.step(os::now(), std::move(input), outputs_);
-    auto outputs = std::exchange(outputs_, {});
-    for (auto& output : outputs) put(std::move(output));
-  }
+  base::Outbox<scheduler::LeaseOutput> outputs;
+  machine_.tick(os::now(), outputs);
+  do {
+    if (!inputs_.empty()) {
+      machine_.step(os::now(), std::move(inputs_.front()), outputs);
+      inputs_.pop_front();
+    }
+    for (auto& output : std::exchange(outputs, {})) put(std::move(output));
+  } while (!inputs_.empty());
   running_ = false;
   loop_.cancel(timer_);
   timer_ = 0;
   if (const auto deadline = machine_.next_deadline()) {
     timer_ = loop_.at(*deadline, [this] {
       timer_ = 0;
-      machine_.tick(os::now(), outputs_);
-      auto outputs = std::exchange(outputs_, {});
-      running_ = true;
-      for (auto& output : outputs) put(std::move(output));
-      running_ = false;
       run();
     });
   }

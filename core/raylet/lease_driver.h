@@ -61,7 +61,6 @@ class LeaseDriver {
   const Ports ports_;
   scheduler::LeaseMachine machine_;
   std::deque<scheduler::LeaseInput> inputs_;
-  base::Outbox<scheduler::LeaseOutput> outputs_;
   bool running_ = false;
   os::EventLoop::Id timer_ = 0;
 

@@ -47,8 +47,8 @@ void WorkerHost::add_job(const proto::JobInfo& info) {
   job.program.argv.assign(info.argv().begin(), info.argv().end());
   if (job.program.argv.empty()) job.program.argv.push_back(info.exe());
   job.program.env = cluster::child_environment({info.env().begin(), info.env().end()});
-  job.program.env.push_back(std::string(cluster::kEnvRaylet) + "=" + options_.raylet_address);
-  job.program.env.push_back(std::string(cluster::kEnvSession) + "=" + options_.session_directory);
+  job.program.env.push_back(cluster::assignment(cluster::kEnvRaylet, options_.raylet_address));
+  job.program.env.push_back(cluster::assignment(cluster::kEnvSession, options_.session_directory));
   job.program.cwd = info.cwd();
   job.program.secret_fd = options_.secret_fd;
 }

@@ -43,9 +43,9 @@ Result<std::unique_ptr<Zygote>> Zygote::spawn(os::EventLoop& loop, const WorkerP
   options.path = program.exe;
   options.argv = program.argv;
   options.env = program.env;
-  options.env.push_back(std::string(cluster::kEnvRole) + "=zygote");
-  options.env.push_back(std::string(cluster::kEnvZygoteFd) + "=" + std::to_string(kChildSocket));
-  options.env.push_back(std::string(cluster::kEnvSecretFd) + "=" + std::to_string(kChildSecret));
+  options.env.push_back(cluster::assignment(cluster::kEnvRole, "zygote"));
+  options.env.push_back(cluster::assignment(cluster::kEnvZygoteFd, std::to_string(kChildSocket)));
+  options.env.push_back(cluster::assignment(cluster::kEnvSecretFd, std::to_string(kChildSecret)));
   options.cwd = program.cwd;
   options.fds = {{theirs.get(), kChildSocket}, {program.secret_fd, kChildSecret}};
   const auto pid = os::spawn(options);

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "core/base/error_info.h"
+#include "core/base/proto/control.pb.h"
+#include "scheduler/actor_messages.h"
+
+namespace mobula::gcs {
+
+// What callers of a dead actor are told: why it died, with the evidence of its worker's end.
+base::ErrorInfo actor_error(const scheduler::ActorView& view, const proto::ActorSpec& spec);
+
+}  // namespace mobula::gcs

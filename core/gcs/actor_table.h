@@ -1,0 +1,69 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "core/base/ids.h"
+#include "core/base/proto/control.pb.h"
+#include "core/cluster/convert.h"
+#include "core/os/event_loop.h"
+#include "core/rpc/rpc.h"
+#include "scheduler/actor.h"
+
+namespace mobula::gcs {
+
+// The actors of the cluster and their names: runs the ActorMachine, and tells the nodes that watch an actor what becomes
+// of it.
+class ActorTable {
+ public:
+  struct Ports {
+    std::function<rpc::Rpc*(const base::NodeId&)> channel;  // Null when the node has none.
+    cluster::ResolveNode resolve_node;
+  };
+  ActorTable(os::EventLoop& loop, Ports ports);
+  ~ActorTable();
+  ActorTable(const ActorTable&) = delete;
+  ActorTable& operator=(const ActorTable&) = delete;
+
+  void serve(rpc::Rpc& rpc, const base::NodeId& node);  // A raylet's channel.
+  void node_changed(const scheduler::NodeView& view);
+  void job_ended(const base::JobId& job);
+
+  // In the order of their ids.
+  void each(const std::function<void(const proto::ActorInfo&)>& visit) const;
+
+ private:
+  void register_actor(proto::RegisterActor&& request, rpc::Responder responder);
+  void from_node(const base::NodeId& node, const proto::ActorLease& message);
+  std::optional<base::ActorId> find(const proto::ActorQuery& query) const;
+  proto::ActorInfo info(const scheduler::ActorView& view) const;
+
+  void step(scheduler::ActorInput input);
+  void run();
+  void forget_old_specs();
+  void put(scheduler::ActorOutput&& output);
+  void request_worker(const scheduler::ActorLease& output);
+  void release(const scheduler::ActorRelease& output);
+  void start(const scheduler::StartActor& output);
+  void changed(const scheduler::ActorView& view);
+  void send(const base::NodeId& node, const proto::ActorLease& message);
+
+  os::EventLoop& loop_;
+  const Ports ports_;
+  scheduler::ActorMachine machine_;
+  std::deque<scheduler::ActorInput> inputs_;
+  bool running_ = false;
+  os::EventLoop::Id timer_ = 0;
+  static constexpr std::size_t kSpecsKept = 32'768;
+  std::map<base::ActorId, proto::ActorSpec> specs_;
+  std::size_t specs_kept_ = kSpecsKept;
+  std::map<base::ActorId, std::set<base::NodeId>> watchers_;
+  std::map<std::uint64_t, rpc::Responder> registering_;
+  std::uint64_t next_request_ = 1;
+};
+
+}  // namespace mobula::gcs

@@ -1,0 +1,100 @@
+#include "core/gcs/listing.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/error_info.h"
+#include "core/cluster/convert.h"
+
+namespace mobula::gcs {
+namespace {
+
+using base::Amount;
+using cluster::to_id;
+using nlohmann::json;
+
+json amounts(const proto::ResourceSet& set) {
+  json out = json::object();
+  for (const auto& [name, units] : set.units()) out[name] = Amount{units}.value();
+  return out;
+}
+
+json node_row(const proto::NodeInfo& node) {
+  static constexpr const char* kStates[] = {"ALIVE", "SUSPECT", "DEAD"};
+  return {{"id", to_id<base::NodeId>(node.node_id()).hex()},
+          {"name", node.name()},
+          {"host", node.host()},
+          {"pid", node.pid()},
+          {"state", kStates[node.state() % 3]},
+          {"incarnation", node.incarnation()},
+          {"total", amounts(node.total())},
+          {"available", amounts(node.available())},
+          {"labels", std::map<std::string, std::string>(node.labels().begin(), node.labels().end())},
+          {"workers", node.workers()},
+          {"store_bytes_used", node.store_bytes_used()},
+          {"store_bytes_total", node.store_bytes_total()},
+          {"address", node.control_unix()},
+          {"tcp_address", node.control_tcp()},
+          {"why", node.why_dead()}};
+}
+
+json actor_row(const proto::ActorInfo& actor) {
+  static constexpr const char* kStates[] = {"UNKNOWN", "PENDING", "ALIVE", "RESTARTING", "DEAD"};
+  json row = {{"id", to_id<base::ActorId>(actor.actor_id()).hex()},
+              {"class", actor.class_name()},
+              {"name", actor.name()},
+              {"namespace", actor.ns()},
+              {"state", kStates[actor.state() % 5]},
+              {"restarts", actor.restarts()},
+              {"job", to_id<base::JobId>(actor.job_id()).short_hex()},
+              {"pid", actor.address().pid()},
+              {"node", to_id<base::NodeId>(actor.address().node_id()).short_hex()}};
+  if (const auto error = base::decode_error_info(base::as_bytes(actor.error()))) row["why"] = error->what;
+  return row;
+}
+
+json job_row(const proto::JobInfo& job) {
+  static constexpr const char* kStates[] = {"RUNNING", "SUCCEEDED", "FAILED", "KILLED"};
+  return {{"id", to_id<base::JobId>(job.job_id()).hex()},
+          {"name", job.name()},
+          {"exe", job.exe()},
+          {"build_id", job.build_id()},
+          {"pid", job.driver().pid()},
+          {"state", kStates[job.state() % 4]},
+          {"started_unix_ms", job.started_unix_ms()}};
+}
+
+json status(const std::string& cluster, const json& nodes, const json& actors, const json& jobs) {
+  json total = json::object();
+  json available = json::object();
+  std::size_t alive = 0;
+  for (const auto& node : nodes) {
+    if (node["state"] == "DEAD") continue;
+    ++alive;
+    for (const auto& [name, amount] : node["total"].items()) total[name] = total.value(name, 0.0) + amount.get<double>();
+    for (const auto& [name, amount] : node["available"].items()) {
+      available[name] = available.value(name, 0.0) + amount.get<double>();
+    }
+  }
+  return {{"cluster", cluster}, {"nodes_alive", alive}, {"total", total}, {"available", available},
+          {"nodes", nodes},     {"actors", actors},     {"jobs", jobs}};
+}
+
+}  // namespace
+
+std::string list_json(const std::string& what, const std::string& cluster, const NodeTable& node_table,
+                      const ActorTable& actor_table, const JobTable& job_table) {
+  json nodes = json::array();
+  json actors = json::array();
+  json jobs = json::array();
+  const proto::ClusterView view = node_table.view(0);
+  for (const auto& node : view.nodes()) nodes.push_back(node_row(node));
+  if (what == "nodes") return nodes.dump(-1, ' ', false, json::error_handler_t::replace);
+  actor_table.each([&actors](const proto::ActorInfo& actor) { actors.push_back(actor_row(actor)); });
+  if (what == "actors") return actors.dump(-1, ' ', false, json::error_handler_t::replace);
+  job_table.each([&jobs](const proto::JobInfo& job) { jobs.push_back(job_row(job)); });
+  if (what == "jobs") return jobs.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (what != "status") return {};
+  return status(cluster, nodes, actors, jobs).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace mobula::gcs

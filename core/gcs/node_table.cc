@@ -1,0 +1,167 @@
+#include "core/gcs/node_table.h"
+
+#include <utility>
+#include <variant>
+
+#include "core/base/build_info.h"
+#include "core/cluster/convert.h"
+#include "core/os/log.h"
+
+namespace mobula::gcs {
+namespace {
+
+using base::Code;
+using base::NodeId;
+using cluster::to_id;
+
+}  // namespace
+
+NodeTable::NodeTable(os::EventLoop& loop, Events events)
+    : loop_(loop), events_(std::move(events)), machine_(scheduler::MembershipLimits{}) {}
+
+NodeTable::~NodeTable() { loop_.cancel(timer_); }
+
+rpc::Rpc* NodeTable::channel(const NodeId& node) const {
+  const auto it = nodes_.find(node);
+  return it == nodes_.end() ? nullptr : it->second.rpc.get();
+}
+
+void NodeTable::enter(std::shared_ptr<rpc::Rpc> rpc, const proto::NodeRegister& request, const rpc::Responder& responder) {
+  const auto id = NodeId::from_string(request.node_id());
+  auto total = cluster::to_resources(request.total());
+  proto::NodeRegistered refusal;
+  if (!id || id->is_nil()) {
+    refusal.set_why_not("its id has " + std::to_string(request.node_id().size()) + " bytes");
+  } else if (!total) {
+    refusal.set_why_not(total.error().what);
+  } else if (request.wire_version() != base::kWireVersion) {
+    refusal.set_why_not("it speaks wire version " + std::to_string(request.wire_version()) + ", this cluster " +
+                        std::to_string(base::kWireVersion));
+  }
+  if (!refusal.why_not().empty()) return responder.reply(refusal);
+  scheduler::NodeRegistered event;
+  event.node = *id;
+  event.incarnation = request.incarnation();
+  event.address = request.SerializeAsString();
+  event.total = std::move(*total);
+  for (const auto& [key, value] : request.labels()) event.labels[key] = value;
+  Node& node = nodes_[*id];
+  node.rpc = std::move(rpc);
+  node.incarnation = request.incarnation();
+  node.registering = responder;
+  step(std::move(event));
+}
+
+void NodeTable::closed(const NodeId& id, const rpc::Rpc* rpc) {
+  const auto it = nodes_.find(id);
+  if (it == nodes_.end() || it->second.rpc.get() != rpc) return;  // It has connected again.
+  it->second.rpc.reset();
+  step(scheduler::NodeConnectionClosed{id, it->second.incarnation});
+}
+
+void NodeTable::left(const NodeId& id, const std::string& why) {
+  const auto it = nodes_.find(id);
+  if (it != nodes_.end()) step(scheduler::NodeExited{id, it->second.incarnation, why});
+}
+
+void NodeTable::heartbeat(const proto::Heartbeat& beat, const rpc::Responder& responder) {
+  const auto id = to_id<NodeId>(beat.node_id());
+  const auto it = nodes_.find(id);
+  proto::HeartbeatReply reply;
+  const auto* view = machine_.find(id);
+  const bool dead = view == nullptr || view->state == scheduler::NodeState::kDead;
+  if (it == nodes_.end() || it->second.incarnation != beat.incarnation() || dead) {
+    reply.set_fenced(true);
+    return responder.reply(reply);
+  }
+  it->second.last = beat;
+  scheduler::NodeHeartbeat event{id, beat.incarnation(), beat.available_version(), {}};
+  for (const auto& [name, units] : beat.available().units()) event.available.set(name, {units});
+  step(std::move(event));
+  if (machine_.version() > beat.view_version()) *reply.mutable_view() = this->view(beat.view_version());
+  responder.reply(reply);
+}
+
+proto::NodeInfo NodeTable::info(const scheduler::NodeChanged& change) const {
+  proto::NodeInfo out = cluster::to_node_info(change.view, change.incarnation, change.why);
+  if (const auto it = nodes_.find(change.view.node); it != nodes_.end()) {
+    out.set_store_bytes_used(it->second.last.store_bytes_used());
+    out.set_store_bytes_total(it->second.last.store_bytes_total());
+    out.set_workers(it->second.last.workers());
+  }
+  return out;
+}
+
+proto::ClusterView NodeTable::view(std::uint64_t since) const {
+  proto::ClusterView out;
+  out.set_version(machine_.version());
+  for (const auto& change : machine_.changes_since(since)) *out.add_nodes() = info(change);
+  return out;
+}
+
+void NodeTable::step(scheduler::MembershipInput input) {
+  base::Outbox<scheduler::MembershipOutput> outputs;
+  machine_.step(os::now(), std::move(input), outputs);
+  apply(outputs);
+}
+
+void NodeTable::apply(base::Outbox<scheduler::MembershipOutput>& outputs) {
+  for (auto& output : outputs) {
+    if (const auto* accepted = std::get_if<scheduler::NodeAccepted>(&output)) accept(*accepted);
+    if (const auto* fenced = std::get_if<scheduler::NodeFenced>(&output)) fence(*fenced);
+    if (const auto* changed = std::get_if<scheduler::NodeChanged>(&output)) publish(*changed);
+  }
+  arm();
+}
+
+void NodeTable::arm() {
+  loop_.cancel(timer_);
+  timer_ = 0;
+  const auto deadline = machine_.next_deadline();
+  if (!deadline) return;
+  timer_ = loop_.at(*deadline, [this] {
+    timer_ = 0;
+    base::Outbox<scheduler::MembershipOutput> outputs;
+    machine_.tick(os::now(), outputs);
+    apply(outputs);
+  });
+}
+
+void NodeTable::accept(const scheduler::NodeAccepted& output) {
+  const auto it = nodes_.find(output.node);
+  if (it == nodes_.end() || it->second.rpc == nullptr) return;
+  events_.joined(output.node, *it->second.rpc);
+  proto::NodeRegistered reply;
+  reply.set_accepted(true);
+  *reply.mutable_view() = view(0);
+  std::exchange(it->second.registering, {}).reply(reply);
+}
+
+void NodeTable::fence(const scheduler::NodeFenced& output) {
+  const auto it = nodes_.find(output.node);
+  if (it == nodes_.end() || it->second.rpc == nullptr) return;
+  if (it->second.registering.wanted()) {
+    proto::NodeRegistered reply;
+    reply.set_why_not(output.why);
+    return std::exchange(it->second.registering, {}).reply(reply);
+  }
+  proto::NodeDead message;
+  message.set_node_id(output.node.bytes());
+  message.set_incarnation(output.incarnation);
+  message.set_why(output.why);
+  (void)it->second.rpc->notify(proto::NODE_FENCED, message);
+}
+
+void NodeTable::publish(const scheduler::NodeChanged& output) {
+  if (output.view.state != scheduler::NodeState::kAlive) {
+    os::log(os::LogLevel::kInfo, "node {} is {}: {}", output.view.node.short_hex(),
+            output.view.state == scheduler::NodeState::kDead ? "dead" : "suspect", output.why);
+  }
+  proto::ClusterView view;
+  view.set_version(output.view.version);
+  *view.add_nodes() = info(output);
+  each_channel([&](const NodeId&, rpc::Rpc& rpc) { (void)rpc.notify(proto::CLUSTER_VIEW, view); });
+  events_.changed(output.view);
+}
+
+}  // namespace mobula::gcs

@@ -1,21 +1,27 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <deque>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/ids.h"
 #include "core/base/machine.h"
 #include "scheduler/actor_messages.h"
 #include "scheduler/cluster_view.h"
+#include "scheduler/request_window.h"
+#include "scheduler/timers.h"
 
 namespace mobula::scheduler {
 
 struct ActorLimits {
   ClusterView::Limits view;
   std::size_t actors_max = 100'000;      // Not dead.
+  std::size_t gone_owners_max = 4'096;   // Remembered, so that a late registration makes no orphan.
   std::size_t dead_max = 20'000;         // Dead ones kept for their cause; the oldest go first.
   std::uint64_t lease_window = 4'096;    // Unanswered requests to one node; the raylets' actor_window.
   base::Duration lease_resend = std::chrono::milliseconds(500);
@@ -33,8 +39,9 @@ struct ActorLimits {
 // incarnation, while restarts are left.  It ends when it is killed, exits, loses its last handle, or
 // its owner or job ends, detached ones excepted; then its name is free again.
 //
-// Each attempt has a lease id of its own; what arrives for an older one is answered with a release, so
-// that no two incarnations run at once unless their node is cut off (the GCS fences it).
+// Each attempt has a lease id of its own; what arrives for an older one is answered with a release.  The
+// next incarnation begins when the last one is known to be dead, has been told to die (a kill that
+// allows restarts: they may overlap for as long as the signal takes), or its node is fenced.
 //
 // Invariant: a name belongs to at most one actor that is not dead.  A lease is held, asked for, or being
 // released, never two of these.
@@ -46,7 +53,6 @@ class ActorMachine {
 
   // `origin` makes lease ids of this GCS distinct from all others'; the driver draws it at random.
   ActorMachine(std::uint64_t origin, ActorLimits limits);
-  ~ActorMachine();
 
   void step(base::Time now, ActorInput input, base::Outbox<ActorOutput>& out);
   void tick(base::Time now, base::Outbox<ActorOutput>& out);
@@ -55,12 +61,83 @@ class ActorMachine {
 
   const ActorView* find(const base::ActorId& actor) const;  // Dead ones too, while kept.
   std::optional<base::ActorId> named(const std::string& ns, const std::string& name) const;
-  std::uint64_t version() const;
+  std::uint64_t version() const { return version_; }
   std::vector<ActorView> changes_since(std::uint64_t version) const;  // Oldest first; since 0: all.
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  enum class Phase : unsigned char { kPlacing = 1, kBackoff, kAsked, kStarting, kAlive, kDead };
+  struct Actor {
+    ActorView view;
+    Strategy strategy;
+    base::Resources shape;
+    base::NodeId owner_node;
+    Phase phase = Phase::kPlacing;
+    std::uint64_t ticket = 0;     // Of kPlacing: its place in the line.
+    std::uint32_t restarts = 0;
+    base::LeaseId lease;          // Of kAsked, kStarting, kAlive; so are the next four.
+    base::NodeId node;
+    std::uint64_t request = 0;
+    base::WorkerId worker;        // From kStarting on.
+    std::string address;
+    std::optional<base::Time> infeasible_since;
+  };
+  struct Release {
+    base::NodeId node;
+    base::ActorId actor;
+    std::uint64_t request = 0;
+    StopMode mode = StopMode::kKill;
+  };
+  using Out = base::Outbox<ActorOutput>;
+
+  void on(base::Time now, RegisterActor&& event, Out& out);
+  void on(base::Time now, ActorGrant&& event, Out& out);
+  void on(base::Time now, ActorReject&& event, Out& out);
+  void on(base::Time now, ActorLost&& event, Out& out);
+  void on(base::Time now, ActorReleased&& event, Out& out);
+  void on(base::Time now, ActorStarted&& event, Out& out);
+  void on(base::Time now, ActorStartFailed&& event, Out& out);
+  void on(base::Time now, ActorExited&& event, Out& out);
+  void on(base::Time now, KillActor&& event, Out& out);
+  void on(base::Time now, ActorHandlesGone&& event, Out& out);
+  void on(base::Time now, ActorOwnerGone&& event, Out& out);
+  void on(base::Time now, ActorJobEnded&& event, Out& out);
+  void on(base::Time now, NodeView&& event, Out& out);
+
+  Actor* with_lease(const base::ActorId& actor, const base::LeaseId& lease);
+  void changed(Actor& actor, Out& out);
+  void queue_for_place(Actor& actor);
+  void place_waiting(base::Time now, Out& out);
+  bool place(base::Time now, Actor& actor, Out& out);
+  std::optional<base::NodeId> choose(base::Time now, const Actor& actor) const;
+  void ask(base::Time now, const Actor& actor, Out& out);
+  void start(base::Time now, const Actor& actor, Out& out);
+  void leave_lease(base::Time now, Actor& actor, StopMode mode, Out& out);  // Releases it; the worker ends.
+  void forget_lease(Actor& actor);
+  void release(base::Time now, const base::LeaseId& lease, Release what, Out& out);
+  void died(base::Time now, Actor& actor, std::string cause, Out& out);
+  void end(base::Time now, Actor& actor, ActorEnd end, std::string cause, StopMode mode, Out& out);
+  void owner_gone(base::Time now, const base::WorkerId& owner, Out& out);
+  RequestSender& sender(const base::NodeId& node);
+  void trim_dead();
+
+  const std::uint64_t origin_;
+  const ActorLimits limits_;
+  ClusterView view_;
+  std::uint64_t version_ = 0, next_lease_ = 1, next_ticket_ = 1;
+  std::map<base::ActorId, Actor> actors_;
+  std::map<std::uint64_t, base::ActorId> dead_;     // By the version of their death.
+  std::map<std::uint64_t, base::ActorId> changes_;  // By version; one entry per actor.
+  std::map<std::pair<std::string, std::string>, base::ActorId> names_;  // (ns, name) of those not dead.
+  std::map<base::WorkerId, std::set<base::ActorId>> by_owner_;          // Owned and not dead.
+  std::set<base::WorkerId> gone_owners_;
+  std::deque<base::WorkerId> gone_order_;
+  std::map<std::uint64_t, base::ActorId> placing_;  // By ticket.
+  std::map<base::NodeId, std::size_t> placed_;      // Actors asked for or running on each node.
+  std::map<base::NodeId, RequestSender> senders_;
+  std::map<base::LeaseId, Release> releases_;       // Not yet confirmed.
+  Timers<base::ActorId> timers_;
+  Timers<base::LeaseId> release_timers_;
+  std::optional<base::Time> place_at_;
 };
 
 }  // namespace mobula::scheduler

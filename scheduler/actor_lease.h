@@ -48,8 +48,10 @@ struct ActorLost {  // The worker is gone; repeated until ActorRelease.
   base::ActorId actor;
   std::string cause;
 };
-struct ActorRelease {
+struct ActorRelease {  // May overtake its ActorLease, hence `request`.
   base::NodeId node;
+  std::uint64_t request = 0;
+  std::uint64_t floor = 0;
   base::LeaseId lease;
   base::ActorId actor;
   StopMode mode = StopMode::kKill;

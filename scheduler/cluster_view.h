@@ -12,13 +12,14 @@
 
 namespace mobula::scheduler {
 
-// kSuspect nodes get no new work; kDead ones are fenced and never come back under the same id.
+// kSuspect nodes get no new work; kDead ones are fenced.
 enum class NodeState : std::uint8_t { kAlive = 1, kSuspect = 2, kDead = 3 };
 
 // What is known of one node.  Published by the GCS; input of each machine that places work.
 struct NodeView {
   base::NodeId node;
-  std::uint64_t version = 0;  // Grows with each change of this node; older views are ignored.
+  // Grows with each change of this node; older views are ignored.  A newer one of a dead node is a new life.
+  std::uint64_t version = 0;
   NodeState state = NodeState::kAlive;
   std::string address;        // Opaque here.
   base::Resources total;
@@ -52,11 +53,16 @@ class ClusterView {
   bool is_dead(const base::NodeId& node) const { return dead_.contains(node); }
   const std::map<base::NodeId, NodeView>& nodes() const { return nodes_; }
 
+  // Counts what infeasible() depends on: nodes, their totals and labels.
+  std::uint64_t shape_version() const { return shape_version_; }
+
   void assume(const base::NodeId& node, const base::Resources& taken);
+  void believe(const base::NodeId& node, const base::Resources& available);
+  // As believe(), after a refusal.
   void correct(base::Time now, const base::NodeId& node, const base::Resources& available);
 
-  // The node to ask for `shape` now, or none when none seems to have room.  `home` is preferred by
-  // PackThenSpread; `skip` is never returned.
+  // The node to ask for `shape` now, or none when none seems to have room.  Among equals the next one
+  // after `home` wins, so that different homes ask different nodes; `skip` is never returned.
   struct Wish {
     const base::Resources& shape;
     const Strategy& strategy;
@@ -64,6 +70,7 @@ class ClusterView {
     std::optional<base::NodeId> skip;
   };
   std::optional<base::NodeId> pick(base::Time now, const Wish& wish) const;
+  bool could_take(base::Time now, const NodeView& view, const Wish& wish) const;
   // When a node that refused lately may be asked again; none when there is none.
   std::optional<base::Time> next_retry(base::Time now) const;
 
@@ -72,6 +79,7 @@ class ClusterView {
 
  private:
   const Limits limits_;
+  std::uint64_t shape_version_ = 1;
   std::map<base::NodeId, NodeView> nodes_;         // Alive and suspect.
   std::map<base::NodeId, base::Time> refused_;     // When each said no; a subset of nodes_.
   std::map<base::NodeId, std::uint64_t> dead_;     // Version of its death.

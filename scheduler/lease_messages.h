@@ -100,8 +100,10 @@ struct PeerReject {
   base::LeaseId lease;
   base::Resources available;
 };
-struct PeerReturn {  // Repeated until PeerReturned.
+struct PeerReturn {  // Repeated until PeerReturned.  May overtake its PeerDemand, hence `request`.
   base::NodeId peer;
+  std::uint64_t request = 0;
+  std::uint64_t floor = 0;
   base::LeaseId lease;
   WorkerFate fate = WorkerFate::kReusable;
 };

@@ -11,6 +11,7 @@
 #include "core/base/machine.h"
 #include "core/base/resources.h"
 #include "scheduler/cluster_view.h"
+#include "scheduler/timers.h"
 
 namespace mobula::scheduler {
 
@@ -118,12 +119,14 @@ class MembershipMachine {
                  base::Outbox<MembershipOutput>& out);
   void publish(base::Time now, Node& node, base::Outbox<MembershipOutput>& out);
   void forget_oldest_dead();
-  std::optional<base::Time> deadline_of(const Node& node) const;
+  void check(base::Time now, Node& node, base::Outbox<MembershipOutput>& out);
+  void arm(const Node& node);
 
   const MembershipLimits limits_;
   std::uint64_t version_ = 0;
   base::Time ran_at_{};
   std::map<base::NodeId, Node> nodes_;
+  Timers<base::NodeId> timers_;                 // Of those not dead.
   std::map<std::uint64_t, base::NodeId> dead_;  // By the version of their death.
 };
 

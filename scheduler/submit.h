@@ -1,10 +1,14 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <memory>
+#include <map>
 #include <optional>
+#include <vector>
 
+#include "core/base/ids.h"
 #include "core/base/machine.h"
+#include "scheduler/request_window.h"
 #include "scheduler/submit_messages.h"
 
 namespace mobula::scheduler {
@@ -48,7 +52,6 @@ class SubmitMachine {
   static constexpr std::uint32_t kDepthMax = 63;
 
   explicit SubmitMachine(SubmitLimits limits);
-  ~SubmitMachine();
 
   void step(base::Time now, SubmitInput input, base::Outbox<SubmitOutput>& out);
   void tick(base::Time now, base::Outbox<SubmitOutput>& out);
@@ -64,8 +67,110 @@ class SubmitMachine {
   Counts counts() const;
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  static constexpr std::uint32_t kNone = 0xffff'ffffu;
+  enum class TaskState : std::uint8_t { kUnknown = 0, kWaiting, kBackingOff, kInFlight };
+  enum class WorkerState : std::uint8_t { kUnknown = 0, kServing, kDraining };
+
+  // Lists run through the slots: a waiting task stands in its key's line, one in flight in its worker's.
+  struct Task {
+    std::uint32_t next = kNone, previous = kNone;
+    std::uint32_t worker = kNone;    // Of kInFlight.
+    std::uint32_t key = 0;
+    std::uint32_t attempt = 0;
+    std::uint32_t retries_left = 0;
+    std::uint32_t tag = 0;           // Tells a new use of the handle from an old backoff.
+    TaskState state = TaskState::kUnknown;
+    bool cancelled = false;
+  };
+  struct List {
+    std::uint32_t first = kNone, last = kNone, size = 0;
+  };
+  struct Worker {
+    List tasks;  // In flight, oldest first.
+    std::uint32_t next = kNone, previous = kNone;  // In its key's bucket.
+    std::uint32_t key = 0;
+    WorkerState state = WorkerState::kUnknown;
+    bool asked_back = false;         // TakeBack has been sent since the last result.
+    base::Time moved_at{};           // Last result, or first push after none was in flight.
+    base::LeaseId lease;
+  };
+  struct Key {
+    List waiting;
+    std::array<std::uint32_t, kDepthMax + 1> buckets;  // Serving workers by number in flight; kNone: empty.
+    std::uint64_t filled = 0;                          // Bit n: buckets[n] is not empty.
+    std::uint32_t depth = 1;
+    std::uint32_t in_flight = 0, backing_off = 0, workers = 0;  // workers: serving ones.
+    std::int64_t mean_ns = -1;       // Of run times, moving; -1: none yet.
+    std::uint32_t want = 0;          // As last told.
+    std::uint64_t seq = 0, acked = 0;
+    base::Time told_at{};
+    bool live = false;               // In live_keys_.
+    std::optional<base::Time> starving_since;  // Tasks wait and there is no worker at all.
+  };
+  struct Backoff {
+    base::Time at;
+    std::uint64_t order;
+    TaskHandle task;
+    std::uint32_t tag;
+  };
+  struct Returning {
+    WorkerHandle worker;
+    WorkerFate fate;
+    base::Time resend_at;
+  };
+
+  void on(base::Time now, const Submit& e, base::Outbox<SubmitOutput>& out) { submit(now, e, out); }
+  void on(base::Time now, const TaskFinished& e, base::Outbox<SubmitOutput>& out) { finished(now, e, out); }
+  void on(base::Time now, const Cancel& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const Granted& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const TaskReturned& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const WorkerLost& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const Recalled& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const DemandAcked& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const ReturnAcked& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const KeyUnschedulable& e, base::Outbox<SubmitOutput>& out);
+
+  void link_front(List& list, std::uint32_t task);
+  void link_back(List& list, std::uint32_t task);
+  void unlink(List& list, std::uint32_t task);
+  void bucket_in(Key& key, std::uint32_t worker);
+  void bucket_out(Key& key, std::uint32_t worker);
+  void pump(base::Time now, std::uint32_t key, base::Outbox<SubmitOutput>& out);
+  void push(base::Time now, std::uint32_t worker, base::Outbox<SubmitOutput>& out);
+  void leave_worker(std::uint32_t task);
+  void after_leaving(base::Time now, std::uint32_t worker, base::Outbox<SubmitOutput>& out);
+  void measure(Key& key, base::Duration run_time);
+  void again(base::Time now, std::uint32_t task, Fail::Why why, base::Outbox<SubmitOutput>& out);
+  void end(std::uint32_t task) { tasks_[task].state = TaskState::kUnknown; }
+  void take_back(std::uint32_t worker, base::Outbox<SubmitOutput>& out);
+  std::uint32_t wanted(const Key& key) const;
+  void update_demand(base::Time now, std::uint32_t key, base::Outbox<SubmitOutput>& out);
+  void tell_demand(base::Time now, std::uint32_t key, std::uint32_t want, base::Outbox<SubmitOutput>& out);
+  void make_live(std::uint32_t key);
+  void note_starving(base::Time now, Key& key);
+  void requeue(std::uint32_t task);
+  void forget_worker(std::uint32_t worker, WorkerFate fate, base::Time now, base::Outbox<SubmitOutput>& out);
+  void sweep(base::Time now, base::Outbox<SubmitOutput>& out);
+  void sweep_worker(base::Time now, std::uint32_t worker, base::Outbox<SubmitOutput>& out);
+  void sweep_key(base::Time now, std::uint32_t key, base::Outbox<SubmitOutput>& out);
+  void sweep_by(base::Time at) { sweep_at_ = at < sweep_at_ ? at : sweep_at_; }
+  bool knows_worker(WorkerHandle worker) const;
+  static bool is_open(const Worker& w) { return w.state == WorkerState::kServing && !w.asked_back; }
+  bool in_flight_on(TaskHandle task, WorkerHandle worker) const;
+
+  const SubmitLimits limits_;
+  std::vector<Task> tasks_;
+  std::vector<Worker> workers_;
+  std::vector<Key> keys_;
+  std::vector<std::uint32_t> live_workers_;        // Serving and draining.
+  std::vector<std::uint32_t> live_keys_;           // With tasks, workers or a demand unacknowledged.
+  std::vector<Backoff> backoffs_;                  // A heap, the earliest first.
+  std::uint64_t backoff_order_ = 0;
+  std::map<base::LeaseId, Returning> returning_;
+  RequestReceiver grants_;
+  std::size_t starving_keys_ = 0;
+  bool hungry_ = false;                            // Some key has starved for stall_after.
+  base::Time sweep_at_ = base::Time::max();        // The next look over workers and keys.
 };
 
 }  // namespace mobula::scheduler

@@ -1,0 +1,206 @@
+// Placement, leases and the end of actors.
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "scheduler/actor.h"
+
+namespace mobula::scheduler {
+
+ActorMachine::Actor* ActorMachine::with_lease(const base::ActorId& id, const base::LeaseId& lease) {
+  const auto it = actors_.find(id);
+  return it == actors_.end() || lease.is_nil() || it->second.lease != lease ? nullptr : &it->second;
+}
+
+void ActorMachine::changed(Actor& actor, Out& out) {
+  changes_.erase(actor.view.version);
+  actor.view.version = ++version_;
+  changes_.emplace(version_, actor.view.actor);
+  out.emplace_back(ActorChanged{actor.view});
+}
+
+void ActorMachine::queue_for_place(Actor& actor) {
+  actor.phase = Phase::kPlacing;
+  actor.ticket = next_ticket_++;
+  placing_.emplace(actor.ticket, actor.view.actor);
+  timers_.clear(actor.view.actor);
+  place_at_ = base::Time::min();
+}
+
+// Oldest first; a shape that found no room is not tried again in the same round.
+void ActorMachine::place_waiting(base::Time now, Out& out) {
+  if (!place_at_ || *place_at_ > now) return;
+  place_at_.reset();
+  std::set<std::pair<base::Resources, Strategy>> failed;
+  const auto line = placing_;
+  for (const auto& [ticket, id] : line) {
+    Actor& actor = actors_.at(id);
+    if (actor.phase != Phase::kPlacing || actor.ticket != ticket) continue;
+    std::pair<base::Resources, Strategy> kind{actor.shape, actor.strategy};
+    if (failed.contains(kind) || place(now, actor, out)) continue;
+    failed.insert(std::move(kind));
+  }
+  if (!placing_.empty()) place_at_ = now + limits_.place_retry;
+}
+
+bool ActorMachine::place(base::Time now, Actor& actor, Out& out) {
+  const auto node = choose(now, actor);
+  if (!node) {
+    const auto why = view_.infeasible(actor.shape, actor.strategy);
+    if (!why) {
+      actor.infeasible_since.reset();
+      return false;
+    }
+    if (!actor.infeasible_since) actor.infeasible_since = now;
+    if (*actor.infeasible_since + limits_.infeasible_grace > now) return false;
+    end(now, actor, ActorEnd::kUnschedulable, why->missing, StopMode::kKill, out);
+    return true;
+  }
+  if (!sender(*node).has_room()) return false;
+  placing_.erase(std::exchange(actor.ticket, 0));
+  actor.phase = Phase::kAsked;
+  actor.node = *node;
+  actor.lease = base::LeaseId::from_words(origin_, ~origin_, next_lease_++, 1);
+  actor.request = sender(*node).issue();
+  ++placed_[*node];
+  view_.assume(*node, actor.shape);
+  ask(now, actor, out);
+  return true;
+}
+
+// Shapes without cpus never fill a node: such actors go where the fewest actors per cpu are.
+std::optional<base::NodeId> ActorMachine::choose(base::Time now, const Actor& actor) const {
+  const ClusterView::Wish wish{actor.shape, actor.strategy, actor.owner_node, std::nullopt};
+  const bool affine = std::holds_alternative<NodeAffinity>(actor.strategy.placement);
+  if (affine || actor.shape.get("cpus").units != 0) return view_.pick(now, wish);
+  std::optional<base::NodeId> best;
+  std::pair<std::int64_t, bool> least;
+  for (const auto& [id, view] : view_.nodes()) {
+    if (!view_.could_take(now, view, wish)) continue;
+    const auto it = placed_.find(id);
+    const auto count = static_cast<std::int64_t>(it == placed_.end() ? 0 : it->second) + 1;
+    const std::int64_t load = count * base::Amount::kPerOne * 1000 / std::max<std::int64_t>(view.total.get("cpus").units, 1);
+    const std::pair<std::int64_t, bool> rank{load, id != actor.owner_node};
+    if (best && least <= rank) continue;
+    best = id;
+    least = rank;
+  }
+  return best;
+}
+
+void ActorMachine::ask(base::Time now, const Actor& actor, Out& out) {
+  out.emplace_back(ActorLease{actor.node, actor.request, sender(actor.node).floor(), actor.lease, actor.view.actor,
+                           actor.view.incarnation, actor.view.job, actor.shape});
+  timers_.set(actor.view.actor, now + limits_.lease_resend);
+}
+
+void ActorMachine::start(base::Time now, const Actor& actor, Out& out) {
+  out.emplace_back(StartActor{actor.view.actor, actor.view.incarnation, actor.node, actor.lease, actor.worker, actor.address});
+  timers_.set(actor.view.actor, now + limits_.start_resend);
+}
+
+void ActorMachine::leave_lease(base::Time now, Actor& actor, StopMode mode, Out& out) {
+  if (actor.lease.is_nil()) return;
+  const base::WorkerId worker = actor.worker;
+  const std::uint64_t request = actor.phase == Phase::kAsked ? actor.request : 0;
+  const base::LeaseId lease = actor.lease;
+  const base::NodeId node = actor.node;
+  actor.request = 0;  // An open request is answered by the confirmation of its release.
+  forget_lease(actor);
+  release(now, lease, {node, actor.view.actor, request, mode}, out);
+  if (!worker.is_nil()) owner_gone(now, worker, out);
+}
+
+void ActorMachine::forget_lease(Actor& actor) {
+  if (actor.request != 0) sender(actor.node).answered(actor.request);
+  if (const auto it = placed_.find(actor.node); it != placed_.end() && --it->second == 0) placed_.erase(it);
+  timers_.clear(actor.view.actor);
+  actor.request = 0;
+  actor.lease = {};
+  actor.worker = {};
+  actor.address.clear();
+}
+
+void ActorMachine::release(base::Time now, const base::LeaseId& lease, Release what, Out& out) {
+  if (view_.is_dead(what.node)) return;
+  releases_[lease] = what;
+  release_timers_.set(lease, now + limits_.lease_resend);
+  out.emplace_back(ActorRelease{what.node, what.request, sender(what.node).floor(), lease, what.actor, what.mode});
+}
+
+// REQUIRES: it has no lease any more.
+void ActorMachine::died(base::Time now, Actor& actor, std::string cause, Out& out) {
+  ActorView& view = actor.view;
+  if (actor.phase == Phase::kDead) return;
+  if (view.restarts_left == 0) return end(now, actor, ActorEnd::kWorkerDied, std::move(cause), StopMode::kKill, out);
+  if (view.restarts_left != kRestartForever) --view.restarts_left;
+  ++view.incarnation;
+  view.state = ActorState::kRestarting;
+  view.node = {};
+  view.worker = {};
+  view.address.clear();
+  view.cause = std::move(cause);
+  changed(actor, out);
+  const std::uint32_t n = actor.restarts++;
+  if (n == 0) return queue_for_place(actor);
+  const auto delay = std::min(limits_.restart_backoff * (std::int64_t{1} << std::min(n - 1, 20u)), limits_.restart_backoff_max);
+  actor.phase = Phase::kBackoff;
+  timers_.set(view.actor, now + delay);
+}
+
+void ActorMachine::end(base::Time now, Actor& actor, ActorEnd why, std::string cause, StopMode mode, Out& out) {
+  if (actor.phase == Phase::kDead) return;
+  ActorView& view = actor.view;
+  if (actor.phase == Phase::kPlacing) placing_.erase(std::exchange(actor.ticket, 0));
+  timers_.clear(view.actor);
+  if (!view.name.empty()) names_.erase({view.ns, view.name});
+  if (const auto it = by_owner_.find(view.owner); it != by_owner_.end()) {
+    it->second.erase(view.actor);
+    if (it->second.empty()) by_owner_.erase(it);
+  }
+  const Phase was = std::exchange(actor.phase, Phase::kDead);
+  view.state = ActorState::kDead;
+  view.end = why;
+  view.cause = std::move(cause);
+  view.node = {};
+  view.worker = {};
+  view.address.clear();
+  changed(actor, out);
+  dead_.emplace(view.version, view.actor);
+  if (!actor.lease.is_nil()) {
+    actor.phase = was;
+    const base::ActorId id = view.actor;
+    const base::WorkerId worker = std::exchange(actor.worker, {});
+    leave_lease(now, actor, mode, out);
+    actors_.at(id).phase = Phase::kDead;
+    if (!worker.is_nil()) owner_gone(now, worker, out);
+  }
+}
+
+void ActorMachine::owner_gone(base::Time now, const base::WorkerId& owner, Out& out) {
+  if (gone_owners_.insert(owner).second) gone_order_.push_back(owner);
+  if (gone_owners_.size() > limits_.gone_owners_max) {
+    gone_owners_.erase(gone_order_.front());
+    gone_order_.pop_front();
+  }
+  const auto it = by_owner_.find(owner);
+  if (it == by_owner_.end()) return;
+  for (const base::ActorId& id : std::vector(it->second.begin(), it->second.end())) {
+    end(now, actors_.at(id), ActorEnd::kOwnerDied, "its owner died", StopMode::kKill, out);
+  }
+}
+
+RequestSender& ActorMachine::sender(const base::NodeId& node) {
+  return senders_.try_emplace(node, limits_.lease_window).first->second;
+}
+
+void ActorMachine::trim_dead() {
+  while (dead_.size() > limits_.dead_max) {
+    changes_.erase(dead_.begin()->first);
+    actors_.erase(dead_.begin()->second);
+    dead_.erase(dead_.begin());
+  }
+}
+
+}  // namespace mobula::scheduler

@@ -1,0 +1,172 @@
+#include "scheduler/cluster_view.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace mobula::scheduler {
+namespace {
+
+// How full the node is where it is fullest, in 1/1000.
+std::int64_t used_permille(const NodeView& view) {
+  std::int64_t most = 0;
+  for (const auto& [name, total] : view.total.all()) {
+    if (total.units <= 0) continue;
+    const std::int64_t used = total.units - view.available.get(name).units;
+    // Memory is counted in bytes * 10000: divide first where the product would overflow.
+    const std::int64_t share =
+        total.units > (std::int64_t{1} << 50) ? used / (total.units / 1000) : used * 1000 / total.units;
+    most = std::max(most, share);
+  }
+  return most;
+}
+
+// How much the node lacks: the number of resources that are short, then the worst share in 1/1000.
+std::pair<std::size_t, std::int64_t> shortage(const base::Resources& have, const base::Resources& need) {
+  std::size_t count = 0;
+  std::int64_t worst = 0;
+  for (const auto& [name, amount] : need.all()) {
+    const std::int64_t there = have.get(name).units;
+    if (there >= amount.units) continue;
+    ++count;
+    const std::int64_t unit = std::max<std::int64_t>(amount.units / 1000, 1);
+    worst = std::max(worst, (amount.units - there) / unit);
+  }
+  return {count, worst};
+}
+
+base::Resources single(const std::string& name, base::Amount amount) {
+  base::Resources r;
+  r.set(name, amount);
+  return r;
+}
+
+std::string missing_text(const base::Resources& have, const base::Resources& need) {
+  std::string text;
+  for (const auto& [name, amount] : need.all()) {
+    if (have.get(name) >= amount) continue;
+    if (!text.empty()) text += ", ";
+    text += single(name, amount).to_string() + " wanted, ";
+    const base::Amount there = have.get(name);
+    text += there.units == 0 ? "none there" : single(name, there).to_string() + " there";
+  }
+  return text;
+}
+
+}  // namespace
+
+bool ClusterView::apply(const NodeView& view) {
+  if (const auto dead = dead_.find(view.node); dead != dead_.end()) {
+    if (view.version <= dead->second || view.state == NodeState::kDead) return false;
+    dead_.erase(dead);
+  }
+  const auto it = nodes_.find(view.node);
+  if (it != nodes_.end() && it->second.version >= view.version) return false;
+  if (view.state == NodeState::kDead) {
+    ++shape_version_;
+    nodes_.erase(view.node);
+    refused_.erase(view.node);
+    dead_.emplace(view.node, view.version);
+    if (dead_.size() > limits_.dead_max) {
+      dead_.erase(std::min_element(dead_.begin(), dead_.end(),
+                                   [](const auto& a, const auto& b) { return a.second < b.second; }));
+    }
+    return true;
+  }
+  if (it == nodes_.end()) {
+    if (nodes_.size() >= limits_.nodes_max) return false;
+    ++shape_version_;
+    nodes_.emplace(view.node, view);
+    return true;
+  }
+  if (it->second.total != view.total || it->second.labels != view.labels) ++shape_version_;
+  it->second = view;
+  refused_.erase(view.node);
+  return true;
+}
+
+const NodeView* ClusterView::find(const base::NodeId& node) const {
+  const auto it = nodes_.find(node);
+  return it == nodes_.end() ? nullptr : &it->second;
+}
+
+void ClusterView::assume(const base::NodeId& node, const base::Resources& taken) {
+  if (const auto it = nodes_.find(node); it != nodes_.end()) it->second.available.subtract(taken);
+}
+
+void ClusterView::correct(base::Time now, const base::NodeId& node, const base::Resources& available) {
+  const auto it = nodes_.find(node);
+  if (it == nodes_.end()) return;
+  it->second.available = available;
+  refused_[node] = now;
+}
+
+void ClusterView::believe(const base::NodeId& node, const base::Resources& available) {
+  if (const auto it = nodes_.find(node); it != nodes_.end()) it->second.available = available;
+}
+
+bool ClusterView::could_take(base::Time now, const NodeView& view, const Wish& wish) const {
+  if (view.state != NodeState::kAlive || view.node == wish.skip) return false;
+  if (!wish.strategy.allows(view.node, view.labels) || !view.available.covers(wish.shape)) return false;
+  const auto no = refused_.find(view.node);
+  return no == refused_.end() || no->second + limits_.refused_for <= now;
+}
+
+std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) const {
+  if (const auto* affinity = std::get_if<NodeAffinity>(&wish.strategy.placement)) {
+    const NodeView* view = find(affinity->node);
+    const bool serves = view && view->total.covers(wish.shape) && wish.strategy.allows(view->node, view->labels);
+    if (serves) return could_take(now, *view, wish) ? std::optional(view->node) : std::nullopt;
+    if (affinity->force == NodeAffinity::Force::kHard) return std::nullopt;
+  }
+  const bool spread = std::holds_alternative<Spread>(wish.strategy.placement);
+  using Rank = std::tuple<bool, std::int64_t, bool>;
+  std::optional<Rank> best;
+  std::optional<base::NodeId> chosen;
+  for (const auto& [id, view] : nodes_) {
+    if (!could_take(now, view, wish)) continue;
+    const std::int64_t used = used_permille(view);
+    const bool packs = !spread && used < 500;
+    const Rank rank{!spread && id != wish.home, packs ? 0 : used, id <= wish.home};
+    if (best && *best <= rank) continue;
+    best = rank;
+    chosen = id;
+  }
+  return chosen;
+}
+
+std::optional<base::Time> ClusterView::next_retry(base::Time now) const {
+  std::optional<base::Time> next;
+  for (const auto& [node, at] : refused_) {
+    const base::Time again = at + limits_.refused_for;
+    if (again > now && (!next || again < *next)) next = again;
+  }
+  return next;
+}
+
+std::optional<Infeasible> ClusterView::infeasible(const base::Resources& shape, const Strategy& strategy) const {
+  const NodeView* nearest = nullptr;
+  std::pair<std::size_t, std::int64_t> least;
+  bool any_allowed = false;
+  for (const auto& [id, view] : nodes_) {
+    const bool allowed = strategy.allows(id, view.labels);
+    if (allowed && view.total.covers(shape)) return std::nullopt;
+    if (any_allowed && !allowed) continue;
+    const auto lack = shortage(view.total, shape);
+    if (nearest && any_allowed == allowed && least <= lack) continue;
+    nearest = &view;
+    least = lack;
+    any_allowed = allowed;
+  }
+  Infeasible why;
+  if (!nearest) {
+    why.missing = "no node is alive";
+    return why;
+  }
+  why.nearest = nearest->node;
+  why.nearest_total = nearest->total;
+  why.missing = any_allowed ? missing_text(nearest->total, shape) : "no node that is alive meets the affinity or labels";
+  return why;
+}
+
+}  // namespace mobula::scheduler

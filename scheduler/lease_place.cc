@@ -1,0 +1,190 @@
+#include <algorithm>
+#include <utility>
+
+#include "scheduler/lease_state.h"
+
+namespace mobula::scheduler {
+namespace {
+
+bool shares_a_resource(const base::Resources& a, const base::Resources& b) {
+  return std::any_of(a.all().begin(), a.all().end(), [&](const auto& r) { return b.all().contains(r.first); });
+}
+
+}  // namespace
+
+void LeaseMachine::State::settle(base::Time now, Out& out) {
+  check_feasible(now, out);
+  // Each round either places slots, which takes resources, or ends the loop.
+  for (;;) {
+    seats.settle(now, out);
+    auto events = seats.take_events();
+    for (auto& event : events) route(now, std::move(event), out);
+    const std::size_t slots = demands.slots().size();
+    place(now, out);
+    if (events.empty() && demands.slots().size() == slots) break;
+  }
+  recall_for_waiting(now, out);
+  publish(now, out);
+}
+
+// Serves the lines, always the demand that has waited longest, one slot at a time.
+void LeaseMachine::State::place(base::Time now, Out& out) {
+  reserved.clear();
+  retry_at.reset();
+  std::set<std::pair<std::uint64_t, std::uint32_t>> lines;  // Front ticket, kind.
+  for (const auto& [id, kind] : demands.kinds()) {
+    if (!kind.line.empty()) lines.emplace(kind.line.begin()->first, id);
+  }
+  while (!lines.empty()) {
+    const std::uint32_t id = lines.begin()->second;
+    lines.erase(lines.begin());
+    DemandBook::Kind& kind = demands.kinds().at(id);
+    const OwnerKey key = kind.line.begin()->second;
+    const base::Time since = demands.find(key)->since;
+    if (place_one(now, key, kind, out)) {
+      demands.refresh(now, key);
+      demands.to_the_end(now, key);
+    } else if (since + limits.starve_after + limits.reserve_for <= now) {
+      demands.to_the_end(now, key);
+      retry_at = earlier(retry_at, now + limits.starve_after);
+      continue;
+    } else {
+      const bool starves = since + limits.starve_after <= now;
+      if (starves && could_drain_for(kind.shape)) reserved.push_back(kind.shape);
+      retry_at = earlier(retry_at, since + limits.starve_after + (starves ? limits.reserve_for : base::Duration{0}));
+      continue;
+    }
+    if (!kind.line.empty()) lines.emplace(kind.line.begin()->first, id);
+  }
+  if (retry_at) retry_at = earlier(retry_at, view.next_retry(now));
+}
+
+bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandBook::Kind& kind, Out& out) {
+  const bool here = kind.strategy.allows(self.node, self.labels) && fits_here(kind.shape) &&
+                    seats.seats().size() < limits.leases_max;
+  std::optional<base::NodeId> node;
+  if (here && std::holds_alternative<PackThenSpread>(kind.strategy.placement)) {
+    node = self.node;
+  } else {
+    view.believe(self.node, seats.available());
+    node = view.pick(now, {kind.shape, kind.strategy, self.node, here ? std::nullopt : std::optional(self.node)});
+  }
+  if (!node) return false;
+  if (*node == self.node) {
+    const SeatBook::Holder holder{SeatBook::Holder::Kind::kHome, {}, key.owner, key.key, {}};
+    const base::JobId job = demands.find(key)->job;
+    seats.take(now, demands.ask_here(key), holder, job, kind.shape);
+    return true;
+  }
+  if (!demands.may_ask(*node)) return false;
+  demands.ask_peer(now, key, *node, out);
+  view.assume(*node, kind.shape);
+  return true;
+}
+
+bool LeaseMachine::State::fits_here(const base::Resources& shape) const {
+  if (!seats.available().covers(shape)) return false;
+  return std::none_of(reserved.begin(), reserved.end(),
+                      [&](const base::Resources& r) { return shares_a_resource(r, shape); });
+}
+
+// Whether the shape would fit here once the leases that can end have ended: actors stay, and a blocked task may be
+// waiting for the very work that a reservation would hold up.
+bool LeaseMachine::State::could_drain_for(const base::Resources& shape) const {
+  base::Resources could = seats.available();
+  for (const auto& [lease, seat] : seats.seats()) {
+    const bool ends = seat.holder.kind != SeatBook::Holder::Kind::kGcs && !seat.blocked;
+    if (ends || seat.phase == SeatBook::Phase::kLeaving) could.add(SeatBook::held(seat));
+  }
+  return could.covers(shape);
+}
+
+void LeaseMachine::State::check_feasible(base::Time now, Out& out) {
+  for (auto& [id, kind] : demands.kinds()) {
+    if (kind.line.empty()) continue;
+    if (kind.feasible_checked != view.shape_version()) {
+      kind.feasible_checked = view.shape_version();
+      if (!view.infeasible(kind.shape, kind.strategy)) {
+        kind.infeasible_since.reset();
+      } else if (!kind.infeasible_since) {
+        kind.infeasible_since = now;
+      }
+    }
+    if (!kind.infeasible_since || *kind.infeasible_since + limits.infeasible_grace > now) continue;
+    const auto why = view.infeasible(kind.shape, kind.strategy);
+    const auto line = kind.line;
+    for (const auto& [ticket, key] : line) {
+      DemandBook::Demand* demand = demands.find(key);
+      out.emplace_back(Unschedulable{key.owner, key.key, demand->seq, kind.shape, *why});
+      demand->want = 0;
+      demands.refresh(now, key);
+    }
+  }
+}
+
+// Takes leases back for demands that have waited too long for this node.
+void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
+  std::vector<std::pair<base::Time, std::pair<OwnerKey, const base::Resources*>>> due;
+  std::optional<base::Time> next;
+  for (const auto& [id, kind] : demands.kinds()) {
+    if (kind.infeasible_since && !kind.line.empty()) {
+      retry_at = earlier(retry_at, *kind.infeasible_since + limits.infeasible_grace);
+    }
+    if (kind.line.empty() || !self.total.covers(kind.shape) || !kind.strategy.allows(self.node, self.labels)) continue;
+    const OwnerKey& key = kind.line.begin()->second;
+    const base::Time since = demands.find(key)->since;
+    next = earlier(next, std::max(since + limits.recall_after, now + limits.recall_after));
+    if (since + limits.recall_after > now) {
+      next = earlier(next, since + limits.recall_after);
+    } else {
+      due.push_back({since, {key, &kind.shape}});
+    }
+  }
+  const bool too_early = recall_at && *recall_at > now;
+  if (!next) {
+    recall_at.reset();
+  } else if (!too_early) {
+    std::sort(due.begin(), due.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (const auto& [since, what] : due) recall_for(now, what.first, *what.second, out);
+    recall_at = next;
+  }
+}
+
+void LeaseMachine::State::recall_for(base::Time now, const OwnerKey& head, const base::Resources& shape, Out& out) {
+  using Key = std::pair<base::NodeId, OwnerKey>;
+  std::map<Key, std::size_t> held;
+  std::vector<std::pair<base::Time, base::LeaseId>> oldest;
+  base::Resources coming = seats.available();
+  for (const auto& [lease, seat] : seats.seats()) {
+    if (seat.holder.kind == SeatBook::Holder::Kind::kGcs || seat.phase != SeatBook::Phase::kHeld) continue;
+    ++held[{seat.holder.peer, {seat.holder.owner, seat.holder.key}}];
+    if (seat.recalled) coming.add(SeatBook::held(seat));
+    if (!seat.recalled && !seat.blocked && seat.since + limits.lease_quantum <= now) oldest.emplace_back(seat.since, lease);
+  }
+  std::sort(oldest.begin(), oldest.end());
+  const std::size_t mine = demands.find(head)->slots.size();
+  for (const auto& [since, lease] : oldest) {
+    if (coming.covers(shape)) return;
+    const SeatBook::Seat& seat = *seats.find(lease);
+    const Key key{seat.holder.peer, {seat.holder.owner, seat.holder.key}};
+    const bool own = key.first.is_nil() && key.second == head;
+    if (own || (mine != 0 && held[key] < mine + 2)) continue;
+    --held[key];
+    coming.add(SeatBook::held(seat));
+    seats.mark_recalled(lease);
+    if (seat.holder.kind == SeatBook::Holder::Kind::kHome) {
+      demands.recall(now, lease, out);
+    } else {
+      tell_again(now, lease, out);
+    }
+  }
+}
+
+void LeaseMachine::State::publish(base::Time now, Out& out) {
+  if (seats.available() == published || now < published_at + limits.publish_every) return;
+  published = seats.available();
+  published_at = now;
+  out.emplace_back(AvailabilityChanged{++version, published});
+}
+
+}  // namespace mobula::scheduler

@@ -1,0 +1,172 @@
+#include "scheduler/seat_book.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace mobula::scheduler {
+namespace {
+
+base::Resources cpus_of(const base::Resources& shape) {
+  base::Resources cpus;
+  cpus.set("cpus", shape.get("cpus"));
+  return cpus;
+}
+
+}  // namespace
+
+SeatBook::SeatBook(base::Resources total, WorkerPoolLimits limits)
+    : total_(std::move(total)), available_(total_), pool_(limits) {}
+
+const SeatBook::Seat* SeatBook::find(const base::LeaseId& lease) const {
+  const auto it = seats_.find(lease);
+  return it == seats_.end() ? nullptr : &it->second;
+}
+
+void SeatBook::take(base::Time now, const base::LeaseId& lease, Holder holder, const base::JobId& job,
+                    base::Resources shape) {
+  assert(available_.covers(shape));
+  available_.subtract(shape);
+  Seat seat;
+  seat.holder = holder;
+  seat.job = job;
+  seat.shape = std::move(shape);
+  const auto [it, added] = seats_.emplace(lease, std::move(seat));
+  assert(added);
+  (void)added;
+  if (const auto worker = pool_.take(job, lease)) {
+    seat_worker(now, lease, it->second, *worker);
+  } else {
+    waiting_[job].push_back(lease);
+  }
+}
+
+void SeatBook::release(base::Time now, const base::LeaseId& lease, WorkerFate fate, StopMode mode,
+                       base::Outbox<LeaseOutput>& out) {
+  const auto it = seats_.find(lease);
+  if (it == seats_.end()) return;
+  Seat& seat = it->second;
+  if (seat.phase == Phase::kLeaving) return;
+  if (seat.phase == Phase::kHeld && (fate == WorkerFate::kSpent || seat.blocked || pool_.has_ended(seat.job))) {
+    seat.phase = Phase::kLeaving;
+    pool_.leave(seat.worker);
+    out.emplace_back(StopWorker{seat.worker, mode});
+    return;
+  }
+  if (seat.phase == Phase::kHeld) pool_.give_back(now, seat.worker);
+  if (seat.phase == Phase::kWaiting) forget_waiting(seat.job, lease);
+  if (seat.phase != Phase::kLost) available_.add(seat.shape);
+  seats_.erase(it);
+}
+
+void SeatBook::worker_ready(base::Time now, const WorkerReady& event) {
+  pool_.ready(now, event.worker, event.job, event.address);
+}
+
+void SeatBook::worker_gone(const WorkerGone& event) {
+  const auto worker = pool_.gone(event.worker);
+  if (!worker || worker->lease.is_nil()) return;
+  const auto it = seats_.find(worker->lease);
+  if (it == seats_.end()) return;
+  Seat& seat = it->second;
+  available_.add(held(seat));
+  if (seat.phase == Phase::kLeaving) {
+    seats_.erase(it);
+    return;
+  }
+  seat.phase = Phase::kLost;
+  seat.cause = event.cause;
+  events_.push_back({Event::Kind::kLost, it->first, seat.holder, {}});
+}
+
+void SeatBook::set_blocked(const base::WorkerId& id, bool blocked) {
+  const WorkerPool::Worker* worker = pool_.find(id);
+  if (!worker || worker->lease.is_nil()) return;
+  const auto it = seats_.find(worker->lease);
+  if (it == seats_.end() || it->second.phase != Phase::kHeld || it->second.blocked == blocked) return;
+  it->second.blocked = blocked;
+  if (blocked) {
+    available_.add(cpus_of(it->second.shape));
+  } else {
+    available_.subtract(cpus_of(it->second.shape));
+  }
+}
+
+void SeatBook::start_failed(base::Time now, const StartFailed& event) {
+  pool_.start_failed(now, event.job, event.count);
+  const auto it = waiting_.find(event.job);
+  if (it == waiting_.end()) return;
+  // Peers and the GCS can turn to another node; owners here wait for the next attempt.
+  std::uint32_t left = event.count;
+  for (const base::LeaseId& lease : std::deque(it->second)) {
+    const auto seat = seats_.find(lease);
+    if (left == 0) break;
+    if (seat->second.holder.kind == Holder::Kind::kHome) continue;
+    --left;
+    events_.push_back({Event::Kind::kFailed, lease, seat->second.holder, event.why});
+    available_.add(seat->second.shape);
+    forget_waiting(event.job, lease);
+    seats_.erase(seat);
+  }
+}
+
+void SeatBook::settle(base::Time now, base::Outbox<LeaseOutput>& out) {
+  std::map<base::JobId, std::uint32_t> lacking;
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    auto& [job, line] = *it;
+    while (!line.empty()) {
+      const auto worker = pool_.take(job, line.front());
+      if (!worker) break;
+      seat_worker(now, line.front(), seats_.at(line.front()), *worker);
+      line.pop_front();
+    }
+    if (!line.empty()) lacking.emplace(job, static_cast<std::uint32_t>(line.size()));
+    it = line.empty() ? waiting_.erase(it) : std::next(it);
+  }
+  base::Outbox<StartWorkers> starts;
+  base::Outbox<StopWorker> stops;
+  pool_.start(now, lacking, starts, stops);
+  pool_.reap(now, stops);
+  out.insert(out.end(), starts.begin(), starts.end());
+  out.insert(out.end(), stops.begin(), stops.end());
+}
+
+std::vector<SeatBook::Event> SeatBook::take_events() { return std::exchange(events_, {}); }
+
+base::Resources SeatBook::held(const Seat& seat) {
+  base::Resources r;
+  if (seat.phase == Phase::kLost) return r;
+  r = seat.shape;
+  if (seat.blocked) r.subtract(cpus_of(seat.shape));
+  return r;
+}
+
+bool SeatBook::is_valid() const {
+  base::Resources sum = available_;
+  std::size_t waiting = 0;
+  for (const auto& [lease, seat] : seats_) {
+    sum.add(held(seat));
+    waiting += seat.phase == Phase::kWaiting;
+    if (seat.phase != Phase::kHeld && seat.phase != Phase::kLeaving) continue;
+    const WorkerPool::Worker* worker = pool_.find(seat.worker);
+    if (!worker || worker->lease != lease) return false;
+  }
+  std::size_t lined = 0;
+  for (const auto& [job, line] : waiting_) lined += line.size();
+  return sum == total_ && waiting == lined && pool_.is_valid();
+}
+
+void SeatBook::seat_worker(base::Time now, const base::LeaseId& lease, Seat& seat, const base::WorkerId& worker) {
+  seat.phase = Phase::kHeld;
+  seat.worker = worker;
+  seat.since = now;
+  events_.push_back({Event::Kind::kReady, lease, seat.holder, {}});
+}
+
+void SeatBook::forget_waiting(const base::JobId& job, const base::LeaseId& lease) {
+  const auto it = waiting_.find(job);
+  it->second.erase(std::find(it->second.begin(), it->second.end(), lease));
+  if (it->second.empty()) waiting_.erase(it);
+}
+
+}  // namespace mobula::scheduler

@@ -1,0 +1,195 @@
+#include "scheduler/worker_pool.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "scheduler/timers.h"
+
+namespace mobula::scheduler {
+
+void WorkerPool::job_started(const base::JobId& job) {
+  if (!jobs_.contains(job)) jobs_[job].ahead = limits_.cores;
+}
+
+void WorkerPool::job_ended(const base::JobId& job, base::Outbox<StopWorker>& out) {
+  if (ended_.insert(job).second) ended_order_.push_back(job);
+  if (ended_order_.size() > kEndedMax) {
+    ended_.erase(ended_order_.front());
+    ended_order_.pop_front();
+  }
+  const auto it = jobs_.find(job);
+  if (it == jobs_.end()) return;
+  it->second.ahead = 0;
+  for (const base::WorkerId& worker : std::vector(it->second.idle)) {
+    leave(worker);
+    out.push_back({worker, StopMode::kKill});
+  }
+  forget_if_empty(job);
+}
+
+void WorkerPool::ready(base::Time now, const base::WorkerId& worker, const base::JobId& job, std::string address) {
+  if (const auto known = workers_.find(worker); known != workers_.end()) {
+    if (known->second.state == State::kLeaving && known->second.lease.is_nil()) make_idle(now, worker, known->second);
+    return;
+  }
+  Job& j = jobs_[job];
+  if (j.starting > 0) {
+    --j.starting;
+    --starting_count_;
+  }
+  if (j.ahead > 0) --j.ahead;
+  j.backoff = base::Duration{0};
+  Worker& w = workers_[worker];
+  w.job = job;
+  w.address = std::move(address);
+  make_idle(now, worker, w);
+}
+
+std::optional<WorkerPool::Worker> WorkerPool::gone(const base::WorkerId& worker) {
+  const auto it = workers_.find(worker);
+  if (it == workers_.end()) return std::nullopt;
+  if (it->second.state == State::kIdle) leave_idle(worker, it->second);
+  Worker w = std::move(it->second);
+  workers_.erase(it);
+  forget_if_empty(w.job);
+  return w;
+}
+
+void WorkerPool::start_failed(base::Time now, const base::JobId& job, std::uint32_t count) {
+  Job& j = jobs_[job];
+  const std::uint32_t failed = std::min(count, j.starting);
+  j.starting -= failed;
+  starting_count_ -= failed;
+  j.ahead -= std::min(j.ahead, failed);
+  j.backoff = j.backoff.count() == 0 ? limits_.start_backoff : std::min(j.backoff * 2, limits_.start_backoff_max);
+  j.start_after = now + j.backoff;
+}
+
+std::optional<base::WorkerId> WorkerPool::take(const base::JobId& job, const base::LeaseId& lease) {
+  const auto it = jobs_.find(job);
+  if (it == jobs_.end() || it->second.idle.empty()) return std::nullopt;
+  const base::WorkerId worker = it->second.idle.back();
+  it->second.idle.pop_back();
+  --idle_count_;
+  Worker& w = workers_.at(worker);
+  w.state = State::kHeld;
+  w.lease = lease;
+  return worker;
+}
+
+void WorkerPool::give_back(base::Time now, const base::WorkerId& worker) {
+  Worker& w = workers_.at(worker);
+  assert(w.state == State::kHeld);
+  make_idle(now, worker, w);
+}
+
+void WorkerPool::leave(const base::WorkerId& worker) {
+  Worker& w = workers_.at(worker);
+  if (w.state == State::kIdle) leave_idle(worker, w);
+  w.state = State::kLeaving;
+}
+
+const WorkerPool::Worker* WorkerPool::find(const base::WorkerId& worker) const {
+  const auto it = workers_.find(worker);
+  return it == workers_.end() ? nullptr : &it->second;
+}
+
+void WorkerPool::start(base::Time now, const std::map<base::JobId, std::uint32_t>& waiting,
+                       base::Outbox<StartWorkers>& starts, base::Outbox<StopWorker>& stops) {
+  for (const auto& [job, count] : waiting) jobs_.try_emplace(job);
+  for (auto& [job, j] : jobs_) {
+    const auto it = waiting.find(job);
+    const std::uint32_t wanted = std::max(it == waiting.end() ? 0u : it->second, j.ahead);
+    if (j.start_after && *j.start_after <= now) j.start_after.reset();
+    if (wanted <= j.starting || j.start_after) continue;
+    std::uint32_t lacking = wanted - j.starting;
+    lacking = std::min(lacking, limits_.starting_max - std::min(limits_.starting_max, starting_count_));
+    const std::size_t taken = workers_.size() + starting_count_;
+    const auto room = static_cast<std::uint32_t>(taken < limits_.workers_max ? limits_.workers_max - taken : 0);
+    // Whoever is asked to leave makes room only when gone; that calls start() again.
+    for (std::uint32_t i = room; i < lacking && it != waiting.end() && it->second > j.starting; ++i) {
+      const auto victim = longest_idle();
+      if (!victim) break;
+      leave(*victim);
+      stops.push_back({*victim, StopMode::kDrain});
+    }
+    lacking = std::min(lacking, room);
+    if (lacking == 0) continue;
+    j.starting += lacking;
+    starting_count_ += lacking;
+    starts.push_back({job, lacking});
+  }
+}
+
+void WorkerPool::reap(base::Time now, base::Outbox<StopWorker>& out) {
+  while (idle_count_ > limits_.cores) {
+    const auto worker = longest_idle();
+    if (workers_.at(*worker).idle_since + limits_.idle_timeout > now) break;
+    leave(*worker);
+    out.push_back({*worker, StopMode::kDrain});
+  }
+  if (!std::exchange(ended_idle_, false)) return;
+  for (const auto& [job, j] : jobs_) {
+    if (!ended_.contains(job)) continue;
+    for (const base::WorkerId& worker : std::vector(j.idle)) {
+      leave(worker);
+      out.push_back({worker, StopMode::kKill});
+    }
+  }
+}
+
+std::optional<base::Time> WorkerPool::next_deadline() const {
+  std::optional<base::Time> next;
+  if (idle_count_ > limits_.cores) next = workers_.at(*longest_idle()).idle_since + limits_.idle_timeout;
+  for (const auto& [job, j] : jobs_) {
+    next = earlier(next, j.start_after);
+  }
+  return next;
+}
+
+bool WorkerPool::is_valid() const {
+  std::size_t idle = 0;
+  std::uint32_t starting = 0;
+  for (const auto& [job, j] : jobs_) {
+    starting += j.starting;
+    idle += j.idle.size();
+    for (const base::WorkerId& worker : j.idle) {
+      const Worker* w = find(worker);
+      if (!w || w->state != State::kIdle || w->job != job) return false;
+    }
+  }
+  return idle == idle_count_ && starting == starting_count_ && ended_.size() == ended_order_.size();
+}
+
+void WorkerPool::make_idle(base::Time now, const base::WorkerId& worker, Worker& w) {
+  w.state = State::kIdle;
+  w.lease = {};
+  w.idle_since = now;
+  ended_idle_ = ended_idle_ || ended_.contains(w.job);
+  jobs_[w.job].idle.push_back(worker);
+  ++idle_count_;
+}
+
+void WorkerPool::leave_idle(const base::WorkerId& worker, const Worker& w) {
+  auto& idle = jobs_.at(w.job).idle;
+  idle.erase(std::find(idle.begin(), idle.end(), worker));
+  --idle_count_;
+}
+
+std::optional<base::WorkerId> WorkerPool::longest_idle() const {
+  std::optional<base::WorkerId> oldest;
+  for (const auto& [job, j] : jobs_) {
+    if (j.idle.empty()) continue;
+    if (!oldest || workers_.at(j.idle.front()).idle_since < workers_.at(*oldest).idle_since) oldest = j.idle.front();
+  }
+  return oldest;
+}
+
+void WorkerPool::forget_if_empty(const base::JobId& job) {
+  const auto it = jobs_.find(job);
+  if (it == jobs_.end() || !ended_.contains(job)) return;
+  if (it->second.idle.empty() && it->second.starting == 0) jobs_.erase(it);
+}
+
+}  // namespace mobula::scheduler

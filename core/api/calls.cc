@@ -148,14 +148,37 @@ void* check_instance(Invocation& invocation, const std::type_info& wanted) {
 
 // ---- the worker's side.
 
+namespace {
+
+// Whether the nested name of a mangled encoding has a part of internal linkage, which is marked by an L: N 1t L 8internal E.
+bool nested_internal(std::string_view encoding) {
+  std::size_t at = 0;
+  const auto digit = [&](std::size_t i) { return i < encoding.size() && encoding[i] >= '0' && encoding[i] <= '9'; };
+  if (!encoding.starts_with('N')) return encoding.starts_with('L') && digit(1);
+  for (++at; at < encoding.size() && std::string_view("KVrRO").find(encoding[at]) != std::string_view::npos;) ++at;
+  for (;;) {
+    if (at < encoding.size() && encoding[at] == 'L' && digit(at + 1)) return true;
+    if (!digit(at)) return false;
+    std::size_t length = 0;
+    while (digit(at)) length = length * 10 + static_cast<std::size_t>(encoding[at++] - '0');
+    at += length;
+  }
+}
+
+// Whether two modules may each have a function of that name: it is static, or in an unnamed namespace, or inside such.
+bool has_internal_linkage(std::string_view mangled) {
+  if (mangled.find("_GLOBAL__N_") != mangled.npos) return true;
+  for (std::size_t at = mangled.find('Z'); at != mangled.npos; at = mangled.find('Z', at + 1)) {
+    if (nested_internal(mangled.substr(at + 1))) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 FunctionEntry make_entry(const char* name, FunctionKind kind, void (*invoke)(Invocation&)) {
   const std::string_view text(name);
-  // _ZL and ZL before a length: a static function; _GLOBAL__N_: an unnamed namespace.
-  bool internal = text.find("_GLOBAL__N_") != text.npos;
-  for (std::size_t at = text.find("ZL"); at != text.npos && !internal; at = text.find("ZL", at + 1)) {
-    internal = at + 2 < text.size() && text[at + 2] >= '0' && text[at + 2] <= '9';
-  }
-  return {base::hash64(text), name, kind, internal, invoke};
+  return {base::hash64(text), name, kind, has_internal_linkage(text), invoke};
 }
 
 runtime::ConverterEntry make_converter(const char* name, void (*convert)(Decoder&, void*)) {

@@ -23,6 +23,7 @@ constexpr int kFramesMax = 40;
 
 struct ThrowPoint {
   const void* thrown = nullptr;  // The exception object.
+  int first = 0;  // The frame that threw, below those of the hook.
   int frames = 0;
   std::array<void*, kFramesMax> stack{};
 };
@@ -33,10 +34,13 @@ struct ThrowLog {
   unsigned next = 0;
   std::array<ThrowPoint, 4> points{};
 
-  void note(const void* thrown) {
+  void note(const void* thrown, const void* thrower) {
     ThrowPoint& point = points[next++ % points.size()];
     point.thrown = thrown;
     point.frames = ::backtrace(point.stack.data(), kFramesMax);
+    point.first = 0;
+    while (point.first < point.frames && point.stack[static_cast<std::size_t>(point.first)] != thrower) ++point.first;
+    if (point.first == point.frames) point.first = 0;
   }
   const ThrowPoint* find(const void* thrown) const {
     for (unsigned back = 1; back <= points.size(); ++back) {
@@ -73,9 +77,8 @@ std::string frame_name(void* address) {
 // From the function that threw down to the thunk that called the user's function.
 std::string stack_text(const ThrowPoint& point) {
   std::string out;
-  for (int i = 0; i < point.frames; ++i) {
+  for (int i = point.first; i < point.frames; ++i) {
     const std::string name = frame_name(point.stack[static_cast<std::size_t>(i)]);
-    if (name.empty() || name.starts_with("__cxa_throw") || name.find("ThrowLog::note") != name.npos) continue;
     if (name.find("mobula::detail::run_call<") != name.npos || name.find("mobula::detail::run_guarded") != name.npos) break;
     out += name + "\n";
   }
@@ -175,8 +178,8 @@ ErrorInfo capture_current_exception(std::string function) {
   return info;
 }
 
-void note_throw(const void* thrown) {
-  if (throw_log.recorders != 0) throw_log.note(thrown);
+void note_throw(const void* thrown, const void* thrower) {
+  if (throw_log.recorders != 0) throw_log.note(thrown, thrower);
 }
 
 }  // namespace mobula::detail

@@ -12,7 +12,7 @@ extern "C" __attribute__((noreturn, visibility("default"))) void __cxa_throw(voi
                                                                              void (*destroy)(void*)) {
   using Throw = void (*)(void*, std::type_info*, void (*)(void*));
   static const Throw next = reinterpret_cast<Throw>(::dlsym(RTLD_NEXT, "__cxa_throw"));
-  mobula::detail::note_throw(thrown);
+  mobula::detail::note_throw(thrown, __builtin_return_address(0));
   if (__asan_handle_no_return != nullptr) __asan_handle_no_return();
   next(thrown, type, destroy);
   __builtin_unreachable();

@@ -103,21 +103,26 @@ std::string place_of(F* code) {
   std::abort();
 }
 
-// The text between the first '<' after `prefix` and the last '>'.
-std::string_view inside(std::string_view text, std::string_view prefix) {
-  const std::size_t at = text.find(prefix);
-  if (at == text.npos) return {};
-  text.remove_prefix(at + prefix.size());
-  const std::size_t end = text.rfind('>');
-  return text.substr(0, end);
+// A tag holds its function's own mangled name, which tells more than the demangled tag: X ad L _Z... E.  What
+// closes the tag behind it is tried off, letter by letter.
+std::string function_inside(std::string_view mangled) {
+  constexpr std::string_view kAddressOf = "XadL_Z";
+  const std::size_t at = mangled.find(kAddressOf);
+  if (at == mangled.npos) return {};
+  std::string name(mangled.substr(at + kAddressOf.size() - 2));
+  for (int tries = 0; tries < 8 && !name.empty(); ++tries) {
+    name.pop_back();
+    if (const std::string text = demangle(name.c_str()); text != name) return text;
+  }
+  return {};
 }
 
-// "&f" and "&(f(int))" are how demanglers write the address of f.
-std::string plain_function(std::string_view text) {
-  if (text.starts_with('&')) text.remove_prefix(1);
-  if (text.starts_with('(') && text.ends_with(')')) text = text.substr(1, text.size() - 2);
-  if (text.ends_with("{}")) text.remove_suffix(2);
-  return std::string(text);
+// The template arguments of a demangled tag.
+std::string_view arguments_of(std::string_view tag, std::string_view prefix) {
+  const std::size_t at = tag.find(prefix);
+  if (at == tag.npos) return {};
+  tag.remove_prefix(at + prefix.size());
+  return tag.substr(0, tag.rfind('>'));
 }
 
 // Where the first template argument ends.
@@ -129,6 +134,15 @@ std::size_t end_of_first(std::string_view text) {
     if (text[i] == ',' && depth == 0) return i;
   }
   return text.size();
+}
+
+std::string constructor_name(std::string_view class_and_parameters) {
+  const std::size_t end = end_of_first(class_and_parameters);
+  const std::string name(class_and_parameters.substr(0, end));
+  const std::size_t rest = class_and_parameters.find_first_not_of(", ", end);
+  std::string out = name + "::" + name.substr(name.rfind(':') + 1) + "(";
+  if (rest != class_and_parameters.npos) out += class_and_parameters.substr(rest);
+  return out + ")";
 }
 
 }  // namespace
@@ -161,24 +175,15 @@ std::string demangle(const char* mangled) {
 }
 
 std::string function_name(const FunctionEntry& entry) {
+  if (std::string name = function_inside(entry.name); !name.empty()) return name;
   const std::string tag = demangle(entry.name);
-  const std::string_view text(tag);
-  for (const std::string_view prefix : {"detail::FunctionTag<", "detail::SplitTag<"}) {
-    if (const auto f = inside(text, prefix); !f.empty()) return plain_function(f);
-  }
-  for (const std::string_view prefix : {"detail::MethodTag<", "detail::SplitMethodTag<"}) {
-    const auto both = inside(text, prefix);
-    const std::size_t end = end_of_first(both);
-    if (end + 1 < both.size()) return plain_function(both.substr(both.find_first_not_of(", ", end)));
-  }
   for (const std::string_view prefix : {"detail::ConstructorTag<", "detail::MemberTag<"}) {
-    const auto both = inside(text, prefix);
-    if (both.empty()) continue;
-    const std::size_t end = end_of_first(both);
-    const std::string name(both.substr(0, end));
-    const std::size_t rest = both.find_first_not_of(", ", end);
-    return name + "::" + name.substr(name.rfind(':') + 1) + "(" +
-           std::string(rest == both.npos ? std::string_view() : both.substr(rest)) + ")";
+    if (const auto found = arguments_of(tag, prefix); !found.empty()) return constructor_name(found);
+  }
+  for (const std::string_view prefix : {"detail::FunctionTag<", "detail::SplitTag<"}) {  // A lambda, with {} behind.
+    auto found = arguments_of(tag, prefix);
+    if (found.ends_with("{}")) found.remove_suffix(2);
+    if (!found.empty()) return std::string(found);
   }
   return tag;
 }

@@ -23,18 +23,22 @@ struct AnyBase {
   operator U() const;
 };
 
-template <class T, class... Fields>
+// The largest number of initialisers that T takes; kFieldsMax + 1 for more, or for none.  Numbers below the first that
+// does leave out a field without a default.
+template <class T, bool kTaken, class... Fields>
 consteval std::size_t count_initialisers() {
-  if constexpr (sizeof...(Fields) > kFieldsMax) {
-    return sizeof...(Fields);
-  } else if constexpr (requires { T{Fields{}..., AnyField<T>{}}; }) {
-    return count_initialisers<T, Fields..., AnyField<T>>();
+  if constexpr (sizeof...(Fields) > kFieldsMax + 1) {
+    return kFieldsMax + 1;
+  } else if constexpr (requires { T{Fields{}...}; }) {
+    return count_initialisers<T, true, Fields..., AnyField<T>>();
+  } else if constexpr (kTaken) {
+    return sizeof...(Fields) - 1;
   } else {
-    return sizeof...(Fields);
+    return count_initialisers<T, false, Fields..., AnyField<T>>();
   }
 }
 template <class T>
-inline constexpr std::size_t kFieldCount = count_initialisers<T>();
+inline constexpr std::size_t kFieldCount = count_initialisers<T, false>();
 
 template <class T, std::size_t>
 using FieldAt = AnyField<T>;
@@ -153,7 +157,9 @@ template <class... T>
 struct TypeList {};
 struct ListTypes {
   template <class... F>
-  TypeList<F...> operator()(F&...) const;
+  TypeList<F...> operator()(F&...) const {
+    return {};
+  }
 };
 template <class T>
 using FieldTypes = decltype(with_fields(std::declval<T&>(), ListTypes{}));

@@ -28,6 +28,9 @@ void fill_strategy(proto::Strategy& to, const Strategy& from) {
   for (const auto& [key, selector] : from.labels) (*to.mutable_labels())[key] = selector;
 }
 
+// The actor whose constructor this call is.
+ActorId actor_of(const Task& task) { return ActorId::from_bytes(task.id.words.data()); }
+
 }  // namespace
 
 struct ActorClient::Creation {
@@ -94,9 +97,8 @@ Result<ActorRef> ActorClient::create(Engine::Lock& lock, const FunctionEntry& co
   Task& task = calls_.make(constructor, base::TaskId::from_bytes(id.words.data()), std::move(arguments), {&unused, 1});
   task.target = Target::kActor;
   engine_.work_began();
-  const std::uint32_t slot = task.slot;
   Creation& waiting = *creation;
-  creations_[slot] = std::move(creation);
+  creations_[id] = std::move(creation);
   const std::shared_ptr<ActorState> state = waiting.actor;
   if (await_arguments(task, *this)) register_actor(task, waiting);
   if (options.name.empty()) return ActorRef(state);
@@ -104,7 +106,7 @@ Result<ActorRef> ActorClient::create(Engine::Lock& lock, const FunctionEntry& co
   engine_.wait(lock, [&] { return waiting.answer.has_value() || down_; }, std::nullopt);
   if (!waiting.answer) return Error{Code::kUnavailable, down_->what};
   const Result<proto::ActorInfo> answer = std::move(*waiting.answer);
-  creations_.erase(slot);
+  creations_.erase(id);
   if (!answer) return answer.error();
   const auto existing = ActorId::from_string(answer->actor_id());
   if (existing && *existing != id) {
@@ -132,8 +134,8 @@ void ActorClient::register_actor(Task& task, Creation& creation) {
   }
   raylet_.rpc().ask<proto::ActorInfo>(
       proto::REGISTER_ACTOR, creation.request, kGcsTimeout,
-      [this, slot = task.slot, actor = creation.actor](Result<proto::ActorInfo> answer) {
-        const auto it = creations_.find(slot);
+      [this, actor = creation.actor](Result<proto::ActorInfo> answer) {
+        const auto it = creations_.find(actor->id);
         if (it == creations_.end()) return;
         if (!answer) {
           ErrorInfo error;
@@ -160,7 +162,7 @@ void ActorClient::register_actor(Task& task, Creation& creation) {
 
 void ActorClient::arguments_ready(Task& task) {
   if (task.actor == nullptr) {
-    register_actor(task, *creations_[task.slot]);
+    register_actor(task, *creations_[actor_of(task)]);
     return;
   }
   task.state = Task::State::kReady;
@@ -175,7 +177,7 @@ void ActorClient::argument_failed(Task& task, const ErrorInfo& error) {
     flush(*actor);
     return;
   }
-  Creation& creation = *creations_[task.slot];
+  Creation& creation = *creations_[actor_of(task)];
   ErrorInfo death = error;
   death.kind = ErrorKind::kActorDied;
   death.cause = error.what;
@@ -184,7 +186,7 @@ void ActorClient::argument_failed(Task& task, const ErrorInfo& error) {
   creation.actor->death = std::move(death);
   const std::shared_ptr<ActorState> actor = creation.actor;
   if (creation.request.spec().name().empty()) {
-    creations_.erase(task.slot);
+    creations_.erase(actor_of(task));
   } else {
     creation.answer = Result<proto::ActorInfo>(Error{Code::kInvalid, error.what});
   }

@@ -66,7 +66,7 @@ class ActorClient final : public CallTracker {
   References& references_;
   RayletLink& raylet_;
   std::unordered_map<ActorId, std::weak_ptr<ActorState>> actors_;
-  std::unordered_map<std::uint32_t, std::unique_ptr<Creation>> creations_;  // By the slot of the constructor's task.
+  std::unordered_map<ActorId, std::unique_ptr<Creation>> creations_;   // Until the GCS has answered.
   std::unordered_map<ActorId, Arguments> constructor_arguments_;           // Held for restarts while the actor lives.
   std::optional<ErrorInfo> down_;
 };

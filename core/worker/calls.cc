@@ -34,7 +34,7 @@ ConstBytes Calls::payload_of(Task& task, base::Buffer& scratch) {
     scratch.put(d.converter);
     scratch.put(object.id());
     // What lies in a store is fetched by the worker, which needs to know whom to ask.
-    references_.list(object);
+    if (object.status() == ObjectStatus::kRemote || object.size() > kInlineBytesMax) references_.list(object);
     references_.describe(object, scratch);
     encode(object.borrowed() ? object.more().owner->address : links_.self(), scratch);
   }

@@ -49,12 +49,16 @@ void sleep_on(int fd, std::optional<base::Duration> timeout) {
 Engine::Engine() : pid_(static_cast<std::uint32_t>(::getpid())) {}
 
 Engine::~Engine() {
+  stop();
+  release_token();
+}
+
+void Engine::stop() {
   stopping_.store(true);
   service_asleep_.store(0);
   os::futex_wake(service_asleep_, 1);
   loop_.wake();
   if (service_.joinable()) service_.join();
-  release_token();
 }
 
 void Engine::start(Links& links, SpinTokens tokens) {

@@ -40,11 +40,13 @@ class Engine {
   };
 
   Engine();
-  ~Engine();  // REQUIRES: no thread waits.  Ends the service thread.
+  ~Engine();  // REQUIRES: no thread waits.
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   os::EventLoop& loop() { return loop_; }
+  // Ends the service thread; before the parts that it progresses are destroyed.
+  void stop();
   // Attaches the transports and starts to serve.  Once, before threads wait.
   void start(Links& links, SpinTokens tokens);
   // Runs under the lock after each progress that did something: releases, batches.
@@ -77,6 +79,8 @@ class Engine {
     running_.fetch_add(1, std::memory_order_relaxed);
     wake_service();
   }
+  // Something waits for the next progress, whoever makes it.  Any thread, no lock.
+  void nudge() { wake_service(); }
   void user_code_ended() { running_.fetch_sub(1, std::memory_order_relaxed); }
 
   std::uint64_t sleeps() const { return sleeps_; }

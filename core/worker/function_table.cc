@@ -110,6 +110,8 @@ std::string function_inside(std::string_view mangled) {
   const std::size_t at = mangled.find(kAddressOf);
   if (at == mangled.npos) return {};
   std::string name(mangled.substr(at + kAddressOf.size() - 2));
+  // Not when the name abbreviates what stood before it.
+  if (name.starts_with("_ZNS_") || name.starts_with("_ZNKS_") || name.starts_with("_ZNS0") || name.starts_with("_ZNKS0")) return {};
   for (int tries = 0; tries < 8 && !name.empty(); ++tries) {
     name.pop_back();
     if (const std::string text = demangle(name.c_str()); text != name) return text;
@@ -180,9 +182,13 @@ std::string function_name(const FunctionEntry& entry) {
   for (const std::string_view prefix : {"detail::ConstructorTag<", "detail::MemberTag<"}) {
     if (const auto found = arguments_of(tag, prefix); !found.empty()) return constructor_name(found);
   }
-  for (const std::string_view prefix : {"detail::FunctionTag<", "detail::SplitTag<"}) {  // A lambda, with {} behind.
+  for (const std::string_view prefix :
+       {"detail::FunctionTag<", "detail::SplitTag<", "detail::MethodTag<", "detail::SplitMethodTag<"}) {
     auto found = arguments_of(tag, prefix);
-    if (found.ends_with("{}")) found.remove_suffix(2);
+    found = found.substr(0, end_of_first(found));
+    if (found.ends_with("{}")) found.remove_suffix(2);  // A lambda.
+    if (found.starts_with('&')) found.remove_prefix(1);
+    if (found.starts_with('(') && found.ends_with(')')) found = found.substr(1, found.size() - 2);
     if (!found.empty()) return std::string(found);
   }
   return tag;

@@ -183,8 +183,8 @@ base::Result<void> Process::open_transports(const ProcessOptions& options, const
 }
 
 Process::~Process() {
-  // Threads of the engine first: they use everything else.
-  references_->process_drops();
+  engine_.stop();  // Its thread uses everything else.
+  if (references_ != nullptr) references_->process_drops();
 }
 
 void Process::serve_raylet() {
@@ -480,6 +480,7 @@ std::size_t Process::wait_for_some(Engine::Lock& lock, std::span<const ObjectRef
 
 std::size_t Process::wait(std::span<const ObjectRef> refs, std::size_t count, std::optional<Time> deadline,
                           FetchLocal fetch) {
+  if (CallScope* const mine = current_scope(); mine != nullptr && mine->call != nullptr) mine->call->has_waited = true;
   if (refs.size() == 1 && settled_enough(refs[0], fetch)) return 1;  // Without the lock: statuses only grow.
   Engine::Lock lock(engine_);
   if (count >= refs.size()) return wait_for_all(lock, refs, deadline, fetch);
@@ -499,6 +500,7 @@ bool Process::when_ready(const ObjectRef& ref, Continuation& continuation) {
     CallScope* scope;
     ObjectRef ref;  // Keeps the object, and so this, until it settles.
   };
+  if (CallScope* const mine = current_scope(); mine != nullptr && mine->call != nullptr) mine->call->has_waited = true;
   if (settled_enough(ref, FetchLocal::kYes)) return false;
   Engine::Lock lock(engine_);
   want(ref, FetchLocal::kYes);
@@ -554,10 +556,11 @@ ObjectRef Process::decode_reference(base::Cursor& in) {
   if (!owner) return {};
   CallScope* const scope = current_scope();
   RunningCall* const call = scope != nullptr ? scope->call : nullptr;
+  // What an argument brings is held by the caller until the reply; what get() brings is not.
+  const bool from_argument = call != nullptr && !call->has_waited;
   Engine::Lock lock(engine_);
-  ObjectRef ref =
-      references_->adopt(id, *owner, call != nullptr ? References::Borrow::kLater : References::Borrow::kNow);
-  if (call != nullptr) call->note_adopted(ref);
+  ObjectRef ref = references_->adopt(id, *owner, from_argument ? References::Borrow::kLater : References::Borrow::kNow);
+  if (from_argument) call->note_adopted(ref);
   return ref;
 }
 

@@ -70,6 +70,7 @@ void References::drop(LocalObject* object) noexcept {
   do {
     object->next_dropped = head;
   } while (!dropped_.compare_exchange_weak(head, object, std::memory_order_release, std::memory_order_relaxed));
+  engine_.nudge();
 }
 
 void References::process_drops() {

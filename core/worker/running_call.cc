@@ -114,6 +114,7 @@ void RunningCall::reset() {
   error.reset();
   failed = false;
   delivered = false;
+  has_waited = false;
   next_result_ = 0;
   missing = 0;
   run_ns = 0;

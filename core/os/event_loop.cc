@@ -183,7 +183,8 @@ std::size_t EventLoop::State::run_watches(std::optional<Duration> timeout) {
       continue;
     }
     // Ids are never used twice, so an event of a watch that a callback just removed finds nothing.
-    const auto it = watches.find(event.data.u64);
+    const Id id = event.data.u64;  // A copy: the packed member is not aligned for a reference.
+    const auto it = watches.find(id);
     if (it == watches.end()) continue;
     const auto callback = it->second.callback;
     (*callback)(event.events);

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "tests/transport/backend.h"
 #include "transport/ucx/ucx.h"
@@ -12,16 +14,27 @@ using transport::UcxOptions;
 // The transports are given by name, as MOBULA_UCX_TLS gives them.
 struct Posix {
   static constexpr const char* kTransports = "posix,self";
+  static constexpr bool kDevices = false;
   static constexpr UcxOptions::Listen kListen = UcxOptions::Listen::kUnix;
 };
 struct Tcp {
   static constexpr const char* kTransports = "tcp,self";
+  static constexpr bool kDevices = false;
   static constexpr UcxOptions::Listen kListen = UcxOptions::Listen::kTcp;
 };
 struct Verbs {
   static constexpr const char* kTransports = "rc_verbs,ud_verbs:aux,self";
+  static constexpr bool kDevices = true;
   static constexpr UcxOptions::Listen kListen = UcxOptions::Listen::kTcp;
 };
+
+// Workers take turns, so that what they say goes from one device to another.
+std::string next_device() {
+  static std::size_t turn = 0;
+  std::vector<std::string> devices = transport::rdma_devices();
+  std::sort(devices.begin(), devices.end());
+  return devices[turn++ % devices.size()] + ":1";
+}
 
 template <class Config>
 class UcxFabric final : public Fabric {
@@ -31,7 +44,7 @@ class UcxFabric final : public Fabric {
     UcxOptions ucx;
     ucx.transports = Config::kTransports;
     ucx.listen = Config::kListen;
-    if (const char* devices = std::getenv("MOBULA_UCX_NET_DEVICES")) ucx.net_devices = devices;
+    if (Config::kDevices) ucx.net_devices = next_device();
     auto worker = transport::make_ucx_worker(options, inbox, ucx);
     if (!worker) return worker.error();
     return std::unique_ptr<transport::Worker>(*std::move(worker));

@@ -303,6 +303,9 @@ TEST_P(ChannelTest, AFrameThatBreaksTheFormatClosesTheChannel) {
 }
 
 TEST_P(ChannelTest, OutOfDescriptorsTheListenerTurnsAwayAndRecovers) {
+#ifdef MOBULA_SANITIZED
+  GTEST_SKIP() << "the sanitizer's own look at memory needs a descriptor";
+#endif
   listen();
   End before;
   connect(before);

@@ -39,7 +39,9 @@ struct Pending {
 TEST_P(Conformance, ClosingAnEndpointCancelsWhatIsUnderWay) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   Pending pending(a, b, *to_b, 32u << 20);
   to_b->close();
   EXPECT_FALSE(pending.read.ended());
@@ -54,7 +56,9 @@ TEST_P(Conformance, ClosingAnEndpointCancelsWhatIsUnderWay) {
 TEST_P(Conformance, APeerThatGoesEndsWhatIsUnderWayAndIsLost) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   auto pending = std::make_unique<Pending>(a, b, *to_b, 32u << 20);
   pending->their_region.reset();
   b.destroy_worker();
@@ -76,7 +80,9 @@ TEST_P(Conformance, APeerThatVanishesIsLost) {
   if (backend().traits.processes) GTEST_SKIP() << "ProcessConformance kills real processes";
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   Pending pending(a, b, *to_b, 1u << 20);
   world().fabric().crash(b.worker());
   ASSERT_TRUE(world().until_by({&a}, [&] { return a.lost_peers.contains(to_b); }));

@@ -31,7 +31,9 @@ TEST_P(Conformance, AnEndpointIsThereAtOnceAndConnectsLazily) {
 TEST_P(Conformance, AnAcceptedEndpointCanBeSentToAtOnce) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   ASSERT_TRUE(to_a->send(9, {}, view("hello"), nullptr).ok());
   ASSERT_TRUE(world().until([&] { return !a.messages.empty(); }));
   EXPECT_EQ(a.messages[0].payload, "hello");
@@ -114,7 +116,9 @@ TEST_P(Conformance, AFullQueuePushesBackAndTellsWhenThereIsRoom) {
   options.queue_bytes_max = 1u << 20;
   Party& a = world().add(options);
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   const std::string payload = pattern(1, 16 << 10);
   std::size_t sent = 0;
   const auto fill = [&] {
@@ -142,7 +146,9 @@ TEST_P(Conformance, AFullQueuePushesBackAndTellsWhenThereIsRoom) {
 TEST_P(Conformance, BothSidesMaySendAtOnce) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   constexpr std::size_t kMessages = 3000;
   const std::string large = pattern(5, 3 << 20);
   std::array<Done, 2> done;
@@ -186,7 +192,9 @@ TEST_P(Conformance, CallbacksMaySendAndClose) {
 TEST_P(Conformance, AnArmedWorkerSleepsUntilSomethingComes) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   ASSERT_TRUE(world().until([&] { return b.worker().arm(); }));
   // A wake-up that finds nothing is allowed once; a stream of them is not.
   const auto asleep = [&] {
@@ -209,7 +217,9 @@ TEST_P(Conformance, AnArmedWorkerSleepsUntilSomethingComes) {
 TEST_P(Conformance, AWorkerThatHasSomethingToTellDoesNotArm) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   Done done;
   ASSERT_TRUE(to_b->send(1, {}, view("x"), &done).ok());
   if (!done.ended()) {

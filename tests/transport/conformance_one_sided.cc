@@ -35,7 +35,9 @@ struct FileMemory {
 TEST_P(Conformance, RegisteredHeapMemoryIsReadAtEverySize) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   const std::size_t large = backend().traits.large_bytes;
   std::string theirs = pattern(1, large + 64);
   std::string mine(large + 64, '\0');
@@ -56,7 +58,9 @@ TEST_P(Conformance, RegisteredHeapMemoryIsReadAtEverySize) {
 TEST_P(Conformance, RegisteredHeapMemoryIsWrittenAtEverySize) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   const std::size_t large = backend().traits.large_bytes;
   std::string theirs(large + 64, '\0');
   std::string mine = pattern(2, large + 64);
@@ -77,7 +81,9 @@ TEST_P(Conformance, RegisteredHeapMemoryIsWrittenAtEverySize) {
 TEST_P(Conformance, PartOfAMemoryFileIsReadAndWritten) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   constexpr std::size_t kSize = 4u << 20;
   const std::size_t page = os::page_size();
   FileMemory theirs(kSize + page);
@@ -104,7 +110,9 @@ TEST_P(Conformance, PartOfAMemoryFileIsReadAndWritten) {
 TEST_P(Conformance, ManyReadsAndWritesMayBeUnderWay) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   constexpr std::size_t kPieces = 300;
   constexpr std::size_t kPiece = 10'000;
   std::string theirs = pattern(7, 2 * kPieces * kPiece);
@@ -131,7 +139,9 @@ TEST_P(Conformance, ManyReadsAndWritesMayBeUnderWay) {
 TEST_P(Conformance, AccessOutsideARegionIsRefusedAndHarmless) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   std::string theirs = pattern(1, 4096);
   std::string mine = pattern(2, 8192);
   const std::string before_theirs = theirs;
@@ -167,7 +177,9 @@ TEST_P(Conformance, AccessOutsideARegionIsRefusedAndHarmless) {
 TEST_P(Conformance, KeysThatWereNotGivenAreRefused) {
   Party& a = world().add("left");
   Party& b = world().add("right");
-  const auto [to_b, to_a] = world().join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world().join(a, b);
   std::string theirs = pattern(1, 4096);
   std::string mine(4096, 'm');
   const auto remote = must(b.worker().register_memory(bytes(theirs)));
@@ -198,8 +210,12 @@ TEST_P(Conformance, AKeyGivenToOnePeerWorksForAnother) {
   Party& a = world().add("left");
   Party& b = world().add("right");
   Party& c = world().add("third");
-  const auto [a_to_b, b_to_a] = world().join(a, b);
-  const auto [c_to_b, b_to_c] = world().join(c, b);
+  Endpoint* a_to_b = nullptr;
+  Endpoint* b_to_a = nullptr;
+  std::tie(a_to_b, b_to_a) = world().join(a, b);
+  Endpoint* c_to_b = nullptr;
+  Endpoint* b_to_c = nullptr;
+  std::tie(c_to_b, b_to_c) = world().join(c, b);
   std::string theirs = pattern(1, 100'000);
   std::string mine_a(100'000, '\0');
   std::string mine_c(100'000, '\0');

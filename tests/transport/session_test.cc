@@ -26,7 +26,9 @@ TEST(Session, MemoryMayBeUnregisteredWhilePeersUseIt) {
   World world(kTcp);
   Party& a = world.add("left");
   Party& b = world.add("right");
-  const auto [to_b, to_a] = world.join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world.join(a, b);
   constexpr std::size_t kSize = 32u << 20;
   auto theirs = std::make_unique<std::string>(pattern(1, kSize));
   std::string mine(kSize, '\0');
@@ -62,7 +64,9 @@ TEST(Session, SmallMessagesDoNotWaitForLargeTransfers) {
   World world(kTcp);
   Party& a = world.add("left");
   Party& b = world.add("right");
-  const auto [to_b, to_a] = world.join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world.join(a, b);
   constexpr std::size_t kSize = 128u << 20;
   std::string theirs(kSize, 't');
   std::string mine(kSize, 'm');
@@ -84,7 +88,9 @@ TEST(Session, AFloodOfMessagesDoesNotStarveTransfers) {
   World world(kTcp);
   Party& a = world.add("left");
   Party& b = world.add("right");
-  const auto [to_b, to_a] = world.join(a, b);
+  Endpoint* to_b = nullptr;
+  Endpoint* to_a = nullptr;
+  std::tie(to_b, to_a) = world.join(a, b);
   std::string theirs(16u << 20, 't');
   std::string mine(16u << 20, 'm');
   const auto remote = std::move(*b.worker().register_memory(bytes(theirs)));

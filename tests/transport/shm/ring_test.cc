@@ -279,7 +279,7 @@ TEST(Ring, CarriesEverythingBetweenTwoThreads) {
     Memory memory(capacity);
     RingWriter writer(memory.ring());
     RingReader reader(memory.ring());
-    const std::uint64_t count = capacity == 4096 ? 100'000 : 5'000;
+    const std::uint64_t count = capacity == 4096 ? 20'000 : 2'000;
     std::thread producer([&] { produce(writer, count); });
     EXPECT_TRUE(consume(reader, count));
     producer.join();
@@ -288,7 +288,7 @@ TEST(Ring, CarriesEverythingBetweenTwoThreads) {
 }
 
 TEST(Ring, CarriesEverythingBetweenTwoProcesses) {
-  constexpr std::uint64_t kCount = 50'000;
+  constexpr std::uint64_t kCount = 10'000;
   Memory memory(16384);
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);

@@ -1,0 +1,253 @@
+// Real clusters of this host, from start to end, in all ways that they end.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <set>
+
+#include "core/cluster/embedded.h"
+#include "core/os/process.h"
+#include "tests/node/process_roles.h"
+#include "tests/node/test_driver.h"
+#include "tests/support/leak_check.h"
+
+namespace mobula::testing {
+namespace {
+
+using namespace std::chrono_literals;
+using cluster::EmbeddedCluster;
+using ::testing::IsEmpty;
+
+base::Resources cpus(double n) {
+  base::Resources out;
+  out.set("cpus", base::Amount::of(n));
+  return out;
+}
+
+cluster::EmbeddedOptions small(unsigned nodes = 1) {
+  cluster::EmbeddedOptions options;
+  options.nodes = nodes;
+  options.resources = cpus(2);
+  options.store_bytes = 64u << 20;
+  return options;
+}
+
+class ClusterTest : public ::testing::Test {
+ protected:
+  void start(const cluster::EmbeddedOptions& options = small()) {
+    auto started = EmbeddedCluster::start(options);
+    ASSERT_TRUE(started.ok()) << started.error().what;
+    cluster_ = std::move(*started);
+  }
+  void TearDown() override {
+    driver_.reset();
+    cluster_.reset();
+    EXPECT_THAT(leaks_.leftovers(5s), IsEmpty());
+  }
+  std::string join(std::vector<std::string> extra_env = {}) {
+    driver_ = std::make_unique<TestDriver>();
+    return driver_->connect(cluster_->raylet_address(), cluster_->secret(), std::move(extra_env));
+  }
+
+  LeakCheck leaks_;
+  std::unique_ptr<EmbeddedCluster> cluster_;
+  std::unique_ptr<TestDriver> driver_;
+};
+
+TEST_F(ClusterTest, starts_and_ends_without_a_trace) {
+  const auto begin = std::chrono::steady_clock::now();
+  start();
+  const auto ready = std::chrono::steady_clock::now();
+  EXPECT_EQ(cluster_->children().size(), 2u);
+  cluster_.reset();
+  const auto end = std::chrono::steady_clock::now();
+  std::printf("one node: %.1f ms to start, %.1f ms to end\n", std::chrono::duration<double, std::milli>(ready - begin).count(),
+              std::chrono::duration<double, std::milli>(end - ready).count());
+}
+
+TEST_F(ClusterTest, four_nodes_start_side_by_side) {
+  const auto begin = std::chrono::steady_clock::now();
+  start(small(4));
+  std::printf("four nodes: %.1f ms to start\n", std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  EXPECT_EQ(cluster_->raylet_addresses().size(), 4u);
+}
+
+TEST_F(ClusterTest, a_demand_is_granted_a_worker_from_the_zygote) {
+  start();
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 1, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 1; }));
+  std::printf("first grant %.1f ms after the driver connected\n",
+              std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  EXPECT_GT(driver_->grants[0].worker().pid(), 0);
+  EXPECT_TRUE(os::process_exists(static_cast<pid_t>(driver_->grants[0].worker().pid())));
+}
+
+TEST_F(ClusterTest, demands_beyond_one_node_are_granted_by_the_others) {
+  start(small(3));
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 6, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 6; }));
+  std::set<std::string> nodes;
+  for (const auto& grant : driver_->grants) nodes.insert(grant.worker().node_id());
+  EXPECT_EQ(nodes.size(), 3u);
+}
+
+TEST_F(ClusterTest, what_no_node_could_ever_serve_is_refused_at_once) {
+  start(small(2));
+  ASSERT_EQ(join(), "");
+  base::Resources shape = cpus(1);
+  shape.set("gpus", base::Amount::of(4));
+  driver_->demand(1, 1, shape);
+  ASSERT_TRUE(driver_->wait([&] { return !driver_->unschedulable.empty(); }, 2s));
+  EXPECT_THAT(driver_->unschedulable[0].what(), ::testing::HasSubstr("gpus"));
+}
+
+TEST_F(ClusterTest, the_death_of_a_worker_is_told_with_its_signal) {
+  start();
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 1, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 1; }));
+  const auto begin = std::chrono::steady_clock::now();
+  ::kill(static_cast<pid_t>(driver_->grants[0].worker().pid()), SIGSEGV);
+  ASSERT_TRUE(driver_->wait([&] { return !driver_->lost.empty(); }, 2s));
+  std::printf("death told after %.2f ms\n", std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  EXPECT_EQ(driver_->lost[0].lease_id(), driver_->grants[0].lease_id());
+  EXPECT_EQ(driver_->lost[0].cause().kind(), proto::ExitCause::SIGNAL);
+  EXPECT_EQ(driver_->lost[0].cause().code(), SIGSEGV);
+}
+
+TEST_F(ClusterTest, lines_of_workers_reach_the_driver_and_repeats_are_counted) {
+  start();
+  ASSERT_EQ(join({"NODE_TEST=speak"}), "");
+  driver_->demand(1, 1, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->lines.size() >= 2; }));
+  std::set<std::string> texts;
+  for (const auto& line : driver_->lines) {
+    texts.insert(line.text());
+    EXPECT_EQ(line.node(), "n0");
+    EXPECT_GT(line.pid(), 0);
+    if (line.is_stderr()) {
+      EXPECT_GE(line.repeated_times(), 1u);
+    }
+  }
+  EXPECT_EQ(texts, (std::set<std::string>{"hello from a worker", "the same line"}));
+  EXPECT_TRUE(driver_->finish_job());
+}
+
+TEST_F(ClusterTest, a_job_that_finishes_leaves_no_worker) {
+  start(small(2));
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 4, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 4; }));
+  EXPECT_TRUE(driver_->finish_job());
+  for (const auto& grant : driver_->grants) EXPECT_FALSE(os::process_exists(static_cast<pid_t>(grant.worker().pid())));
+}
+
+TEST_F(ClusterTest, a_program_with_threads_before_init_gets_its_workers_by_exec) {
+  start();
+  ASSERT_EQ(join({"NODE_TEST=threads"}), "");
+  driver_->demand(1, 2, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 2; }));
+}
+
+TEST_F(ClusterTest, the_death_of_the_gcs_ends_the_cluster_and_is_told) {
+  start(small(2));
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 2, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 2; }));
+  ::kill(cluster_->children()[0], SIGKILL);
+  ASSERT_TRUE(driver_->wait([&] { return driver_->down.size() >= 2; }, 5s));
+  EXPECT_THAT(driver_->down[0], ::testing::HasSubstr("GCS"));
+  driver_.reset();
+  cluster_.reset();
+}
+
+TEST_F(ClusterTest, the_death_of_another_raylet_is_told_and_its_workers_die_with_it) {
+  start(small(2));
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 4, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 4; }));
+  const auto begin = std::chrono::steady_clock::now();
+  ::kill(cluster_->children()[2], SIGKILL);
+  ASSERT_TRUE(driver_->wait([&] { return !driver_->dead_nodes.empty() && driver_->lost.size() == 2; }, 5s));
+  std::printf("node death told after %.0f ms\n", std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  for (const auto& grant : driver_->grants) {
+    if (grant.worker().node_id() == driver_->registered.node_id()) continue;
+    EXPECT_TRUE(driver_->wait([&] { return !os::process_exists(static_cast<pid_t>(grant.worker().pid())); }, 2s));
+  }
+}
+
+TEST_F(ClusterTest, a_driver_that_vanishes_takes_its_job_with_it) {
+  start();
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 2, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 2; }));
+  const auto grants = driver_->grants;
+  ASSERT_EQ(join(), "");  // Another driver; the first one's channel closes without a word.
+  for (const auto& grant : grants) {
+    EXPECT_TRUE(driver_->wait([&] { return !os::process_exists(static_cast<pid_t>(grant.worker().pid())); }, 5s));
+  }
+}
+
+TEST_F(ClusterTest, a_wrong_secret_is_refused) {
+  start();
+  const auto other = os::Secret::generate();
+  TestDriver stranger;
+  EXPECT_NE(stranger.connect(cluster_->raylet_address(), other), "");
+  TestDriver other_stranger;
+  EXPECT_NE(other_stranger.connect(cluster_->gcs_address(), other), "");
+  EXPECT_EQ(join(), "");
+}
+
+TEST_F(ClusterTest, two_clusters_live_side_by_side) {
+  start();
+  auto second = EmbeddedCluster::start(small());
+  ASSERT_TRUE(second.ok());
+  EXPECT_NE((*second)->session_directory(), cluster_->session_directory());
+  TestDriver stranger;
+  EXPECT_NE(stranger.connect((*second)->raylet_address(), cluster_->secret()), "");
+  second->reset();
+  EXPECT_EQ(join(), "");
+}
+
+TEST_F(ClusterTest, an_owner_that_is_killed_leaves_nothing) {
+  int ready[2];
+  ASSERT_EQ(::pipe2(ready, O_CLOEXEC), 0);
+  const pid_t owner = ::fork();
+  if (owner == 0) {
+    auto cluster = EmbeddedCluster::start(small(2));
+    TestDriver driver;
+    bool ok = cluster.ok() && driver.connect((*cluster)->raylet_address(), (*cluster)->secret()).empty();
+    driver.demand(1, 2, cpus(1));
+    ok = ok && driver.wait([&] { return driver.grants.size() == 2; });
+    [[maybe_unused]] const auto n = ::write(ready[1], ok ? "y" : "n", 1);
+    ::pause();
+  }
+  char ok = 0;
+  ASSERT_EQ(::read(ready[0], &ok, 1), 1);
+  EXPECT_EQ(ok, 'y');
+  ::kill(owner, SIGKILL);
+  ::waitpid(owner, nullptr, 0);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THAT(leaks_.leftovers(5s), IsEmpty());
+  std::printf("nothing left %.0f ms after the owner was killed\n",
+              std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+}  // namespace
+}  // namespace mobula::testing
+
+int main(int argc, char** argv) {
+  mobula::testing::take_role();
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,106 @@
+#include "tests/node/test_driver.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "core/base/build_info.h"
+#include "core/cluster/convert.h"
+#include "core/os/process.h"
+#include "core/os/random.h"
+
+namespace mobula::testing {
+
+TestDriver::~TestDriver() { rpc_.reset(); }
+
+transport::ChannelOptions TestDriver::channel_options(const os::Secret& secret) const {
+  transport::ChannelOptions options;
+  std::copy(secret.view().begin(), secret.view().end(), options.credentials.key.begin());
+  options.credentials.self = {id, 1, "driver"};
+  return options;
+}
+
+std::string TestDriver::connect(const std::string& raylet, const os::Secret& secret, std::vector<std::string> extra_env) {
+  id = os::random_id<base::WorkerId>();
+  job = os::random_id<base::JobId>();
+  auto rpc = rpc::Rpc::connect(loop_, raylet, channel_options(secret), {.ready = nullptr, .closed = [this](const base::Error& why) {
+                                                                          down.push_back("closed: " + why.what);
+                                                                        }});
+  if (!rpc) return rpc.error().what;
+  rpc_ = std::move(*rpc);
+  rpc_->on<proto::Grant>(proto::GRANT, [this](proto::Grant&& m, rpc::Responder responder) {
+    const auto known = [&](const proto::Grant& g) { return g.lease_id() == m.lease_id(); };
+    if (std::none_of(grants.begin(), grants.end(), known)) grants.push_back(m);
+    responder.reply(proto::Empty());
+  });
+  rpc_->on<proto::Unschedulable>(proto::UNSCHEDULABLE, [this](proto::Unschedulable&& m, rpc::Responder) { unschedulable.push_back(m); });
+  rpc_->on<proto::WorkerLost>(proto::WORKER_LOST, [this](proto::WorkerLost&& m, rpc::Responder) { lost.push_back(m); });
+  rpc_->on<proto::LogLines>(proto::LOG_LINES, [this](proto::LogLines&& m, rpc::Responder) {
+    for (const auto& line : m.lines()) lines.push_back(line);
+  });
+  rpc_->on<proto::ActorInfo>(proto::ACTOR_CHANGED, [this](proto::ActorInfo&& m, rpc::Responder) { actors.push_back(m); });
+  rpc_->on<proto::NodeDead>(proto::NODE_DEAD, [this](proto::NodeDead&& m, rpc::Responder) { dead_nodes.push_back(m); });
+  rpc_->on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, rpc::Responder) { down.push_back(m.why()); });
+  proto::Register request;
+  request.set_kind(proto::Register::DRIVER);
+  request.set_worker_id(id.bytes());
+  request.set_job_id(job.bytes());
+  request.set_pid(::getpid());
+  request.set_wire_version(base::kWireVersion);
+  request.set_build_id(os::self_build_id());
+  request.set_exe(os::self_exe());
+  request.add_argv("node-test");
+  for (const auto& v : os::environment()) request.add_env(v);
+  for (const auto& v : extra_env) request.add_env(v);
+  std::optional<std::string> answer;
+  rpc_->ask<proto::Registered>(proto::REGISTER, request, std::chrono::seconds(10), [&](base::Result<proto::Registered> reply) {
+    if (reply) registered = *reply;
+    answer = reply ? std::string() : reply.error().what;
+  });
+  wait([&] { return answer.has_value(); }, std::chrono::seconds(15));
+  return answer.value_or("no answer");
+}
+
+void TestDriver::demand(std::uint32_t key, std::uint32_t want, const base::Resources& shape, const proto::Strategy& strategy) {
+  proto::Demand m;
+  m.set_key(key);
+  m.set_sequence(++sequence_);
+  m.set_want(want);
+  *m.mutable_shape() = cluster::to_proto(shape);
+  *m.mutable_strategy() = strategy;
+  rpc_->call(proto::DEMAND, m, std::chrono::seconds(10), [](base::Result<rpc::Message>) {});
+}
+
+void TestDriver::return_lease(const std::string& lease) {
+  proto::ReturnLease m;
+  m.set_lease_id(lease);
+  m.set_worker_usable(true);
+  rpc_->call(proto::RETURN_LEASE, m, std::chrono::seconds(10), [](base::Result<rpc::Message>) {});
+}
+
+bool TestDriver::finish_job() {
+  proto::JobFinished m;
+  m.set_job_id(job.bytes());
+  m.set_state(proto::JobInfo::SUCCEEDED);
+  bool ok = false;
+  bool answered = false;
+  rpc_->call(proto::JOB_FINISHED, m, std::chrono::seconds(8), [&](base::Result<rpc::Message> reply) {
+    ok = reply.ok();
+    answered = true;
+  });
+  wait([&] { return answered; });
+  return ok;
+}
+
+bool TestDriver::wait(const std::function<bool()>& condition, std::chrono::milliseconds patience) {
+  const auto until = os::now() + patience;
+  while (!condition()) {
+    const auto left = until - os::now();
+    if (left <= left.zero()) return false;
+    loop_.run_once(std::min<base::Duration>(left, std::chrono::milliseconds(20)));
+  }
+  return true;
+}
+
+}  // namespace mobula::testing

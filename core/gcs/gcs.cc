@@ -30,6 +30,7 @@ using base::NodeId;
 using base::Result;
 
 constexpr auto kDrainTime = std::chrono::milliseconds(200);
+constexpr auto kDrainPoll = std::chrono::milliseconds(1);
 
 // Wires the tables to the channels.
 class Gcs {
@@ -66,14 +67,23 @@ class Gcs {
   std::string address() const { return listeners_.front()->address(); }
   std::string tcp_address() const { return listeners_.size() > 1 ? listeners_[1]->address() : std::string(); }
 
-  void end(const std::string& why) {
+  // Tells the nodes, and calls `done` once that has left.
+  void end(const std::string& why, std::function<void()> done) {
     listeners_.clear();
     proto::ClusterDown down;
     down.set_why(why);
     nodes_.each_channel([&down](const NodeId&, rpc::Rpc& rpc) { (void)rpc.notify(proto::CLUSTER_DOWN, down); });
+    drain(os::now() + kDrainTime, std::move(done));
   }
 
  private:
+  void drain(base::Time until, std::function<void()> done) {
+    std::size_t queued = 0;
+    nodes_.each_channel([&queued](const NodeId&, rpc::Rpc& rpc) { queued += rpc.queued_bytes(); });
+    if (queued == 0 || os::now() >= until) return done();
+    loop_.after(kDrainPoll, [this, until, done = std::move(done)] { drain(until, done); });
+  }
+
   void arrived(std::unique_ptr<transport::Channel> channel, const std::function<void(transport::Channel::Callbacks)>& set) {
     const std::uint64_t number = next_++;
     std::shared_ptr<rpc::Rpc> rpc = rpc::Rpc::accept(loop_, std::move(channel), set, {.ready = nullptr, .closed = [this, number](const base::Error&) {
@@ -166,8 +176,7 @@ int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
       if (std::exchange(ending, true)) return;
       os::log(os::LogLevel::kInfo, "ending: {}", why);
       loop.post([&, why] {
-        gcs->end(why);
-        loop.after(kDrainTime, [&loop] { loop.stop(); });
+        gcs->end(why, [&loop] { loop.stop(); });
       });
     };
     gcs = std::make_unique<Gcs>(loop, options, secret, over);

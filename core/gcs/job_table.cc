@@ -53,7 +53,8 @@ void JobTable::done(const proto::JobFinished& message, const rpc::Responder& res
     rpc::Responder to;
     ~Answer() { to.reply(proto::Empty()); }
   };
-  const auto answer = std::make_shared<Answer>(Answer{responder});
+  const auto answer = std::make_shared<Answer>();
+  answer->to = responder;
   ports_.each_node([&](const NodeId&, rpc::Rpc& rpc) {
     rpc.ask<proto::Empty>(proto::JOB_ENDED, message, kNodeEndTimeout, [answer](base::Result<proto::Empty>) {});
   });

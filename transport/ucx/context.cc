@@ -58,8 +58,14 @@ std::vector<Setting> settings_for(const UcxOptions& options) {
     out.push_back({"MM_RX_BUFS_GROW", "64", false});
   }
   if (is_one_sided(options.transports)) {
+    // With UCX's registration cache a region that is gone could still be read and written with its old key.
+    // Without it, UCX does not patch the process's mmap and munmap either.
+    out.push_back({"REG_METHODS", "direct"});
     out.push_back({"RC_TIMEOUT", std::to_string(options.rc_timeout.count()) + "ms", false});
     out.push_back({"RC_RETRY_COUNT", std::to_string(options.rc_retries), false});
+    // UCX would pin 34 MB of receive buffers per device for rc and 16 MB for ud, in each of a node's processes.
+    out.push_back({"RC_RX_QUEUE_LEN", "1024", false});
+    out.push_back({"UD_RX_QUEUE_LEN", "512", false});
   }
   return out;
 }
@@ -71,6 +77,7 @@ bool site_has_chosen(const std::string& name) {
   const std::string field = name.substr(end);
   std::vector<std::string> names = {"UCX_" + name};
   if (family == "RC_") names.insert(names.end(), {"UCX_RC_VERBS_" + field, "UCX_RC_MLX5_" + field});
+  if (family == "UD_") names.insert(names.end(), {"UCX_UD_VERBS_" + field, "UCX_UD_MLX5_" + field});
   if (family == "MM_") names.insert(names.end(), {"UCX_POSIX_" + field, "UCX_SYSV_" + field});
   return std::any_of(names.begin(), names.end(), [](const auto& n) { return std::getenv(n.c_str()) != nullptr; });
 }

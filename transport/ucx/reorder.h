@@ -33,7 +33,7 @@ class Reorder {
   static constexpr std::size_t kHeldMax = 1u << 16;
   static constexpr std::size_t kHeldOverheadBytes = 256;  // What one message is charged besides its bytes.
 
-  explicit Reorder(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+  explicit Reorder(std::size_t bytes_max, std::uint32_t first = 0) : bytes_max_(bytes_max), next_(first) {}
 
   // Whether this message is the next one and nothing waits before it: deliver it, then call advance().
   bool is_next(std::uint32_t sequence) const { return sequence == next_ && waiting_.empty(); }
@@ -54,7 +54,7 @@ class Reorder {
 
  private:
   std::size_t bytes_max_;
-  std::uint32_t next_ = 0;
+  std::uint32_t next_;
   std::deque<std::unique_ptr<Held>> waiting_;  // [i] is message next_ + i, nullptr while it has not come.
   std::size_t held_bytes_ = 0;
 };

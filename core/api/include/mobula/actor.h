@@ -25,9 +25,9 @@ namespace detail {
 
 void set_self(Communicator self);  // Of this process, by the constructor of a group's member.
 
-template <class A, auto M>
+template <auto M, class A>
 struct MethodTag {};
-template <class A, auto M>
+template <auto M, class A>
 struct SplitMethodTag {};
 template <class A, class... P>
 struct ConstructorTag {};
@@ -65,15 +65,20 @@ struct MethodFunction {
 };
 
 template <class A, class... P>
+void construct(Invocation& invocation, P&&... arguments) {
+  invocation.set_instance(
+      std::static_pointer_cast<Instance>(std::make_shared<InstanceOf<A>>(std::forward<P>(arguments)...)));
+}
+
+template <class A, class... P>
 struct ConstructorFunction {
   static void body(Invocation& invocation) {
     ArgumentReader reader(invocation, sizeof...(P));
     ArgumentsOf<P...> arguments(reader);
     if (!reader.ok()) return;
-    arguments.apply([&](P&&... p) {
-      invocation.set_instance(
-          std::static_pointer_cast<Instance>(std::make_shared<InstanceOf<A>>(std::forward<P>(p)...)));
-    });
+    if constexpr (std::constructible_from<A, P...>) {
+      arguments.apply([&](P&&... p) { construct<A>(invocation, std::forward<P>(p)...); });
+    }
     deliver_void(invocation);
   }
   static const FunctionEntry* entry() {
@@ -98,15 +103,25 @@ struct TravelsAs<Ref<T>> {
 template <class X>
 using ConstructorArgument = typename TravelsAs<std::remove_cvref_t<X>>::type;
 
+template <class A, class... P>
+struct ConstructedFrom {
+  static constexpr bool value = std::constructible_from<A, P...>;
+  static_assert(value, "mobula: this class has no constructor that takes these arguments");
+};
+template <class A, class... X>
+void check_constructor() {
+  static_cast<void>(sizeof(ConstructedFrom<A, ConstructorArgument<X>...>));
+  (static_cast<void>(sizeof(Travels<ConstructorArgument<X>>)), ...);
+}
+
 // method(...) on a handle whose class is A.
 template <class A, auto M, class Signature, template <class> class Returns>
 struct MethodCall;
 template <class A, auto M, class R, class... P, template <class> class Returns>
 struct MethodCall<A, M, R(P...), Returns> {
-  static_assert((CheckParameter<P>::ok && ... && CheckResult<R>::ok));
   using Shape = Returns<Result<R>>;
   using Tag =
-      std::conditional_t<std::is_same_v<Returns<int>, Split<int>>, SplitMethodTag<A, M>, MethodTag<A, M>>;
+      std::conditional_t<std::is_same_v<Returns<int>, Split<int>>, SplitMethodTag<M, A>, MethodTag<M, A>>;
   using Function = MethodFunction<Tag, A, M, typename Shape::Results, R, P...>;
 };
 
@@ -126,6 +141,7 @@ class BoundMethod<A, M, R(P...), Returns> {
     return BoundMethod<A, M, R(P...), detail::Split>(actor_);
   }
   [[nodiscard]] typename Call::Shape::type operator()(Arg<std::decay_t<P>>... arguments) const {
+    detail::check_signature<R, P...>();
     return detail::submit_call<typename Call::Shape>(actor_, *Call::Function::entry(), arguments...);
   }
 
@@ -181,6 +197,7 @@ class Method<M, R(P...), Returns> {
   constexpr Method<M, R(P...), detail::Split> split() const { return {}; }
   [[nodiscard]] typename Call::Shape::type operator()(const ActorHandle<A>& handle,
                                                       Arg<std::decay_t<P>>... arguments) const {
+    detail::check_signature<R, P...>();
     return detail::submit_call<typename Call::Shape>(handle.actor(), *Call::Function::entry(), arguments...);
   }
 };
@@ -196,9 +213,8 @@ class ActorFactory {
   ActorFactory with(ActorOptions options) const { return ActorFactory(detail::copy_options(options)); }
 
   template <class... X>
-    requires std::constructible_from<A, detail::ConstructorArgument<X>...>
   [[nodiscard]] ActorHandle<A> operator()(const X&... arguments) const {
-    static_assert((detail::Travels<detail::ConstructorArgument<X>>::value && ...));
+    detail::check_constructor<A, X...>();
     runtime::Arguments out;
     (Arg<detail::ConstructorArgument<X>>(arguments).add_to(out), ...);
     const auto* entry = detail::ConstructorFunction<A, detail::ConstructorArgument<X>...>::entry();

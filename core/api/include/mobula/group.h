@@ -30,10 +30,9 @@ struct MemberFunction {
     ArgumentsOf<P...> arguments(reader);
     if (!reader.ok()) return;
     set_self(self);  // The constructor may ask.
-    arguments.apply([&](P&&... p) {
-      invocation.set_instance(
-          std::static_pointer_cast<Instance>(std::make_shared<InstanceOf<A>>(std::forward<P>(p)...)));
-    });
+    if constexpr (std::constructible_from<A, P...>) {
+      arguments.apply([&](P&&... p) { construct<A>(invocation, std::forward<P>(p)...); });
+    }
     deliver_void(invocation);
   }
   static const FunctionEntry* entry() {
@@ -55,6 +54,7 @@ class EachMethod<A, M, R(P...)> {
   explicit EachMethod(const std::vector<ActorHandle<A>>& members) : members_(members) {}
   // The same arguments to each; results by rank.
   Refs<detail::Result<R>> operator()(Arg<std::decay_t<P>>... arguments) const {
+    detail::check_signature<R, P...>();
     std::vector<Ref<detail::Result<R>>> refs;
     refs.reserve(members_.size());
     for (const ActorHandle<A>& member : members_) {
@@ -102,9 +102,8 @@ class GroupFactory {
   GroupFactory with(GroupOptions options) const { return GroupFactory(detail::copy_options(options)); }
 
   template <class... X>
-    requires std::constructible_from<A, detail::ConstructorArgument<X>...>
   [[nodiscard]] GroupHandle<A> operator()(const X&... arguments) const {
-    static_assert((detail::Travels<detail::ConstructorArgument<X>>::value && ...));
+    detail::check_constructor<A, X...>();
     const detail::GroupSpec alone;
     const detail::GroupSpec& spec = spec_ ? *spec_ : alone;
     const auto* entry = detail::MemberFunction<A, detail::ConstructorArgument<X>...>::entry();

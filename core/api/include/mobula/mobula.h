@@ -1,6 +1,8 @@
 #pragma once
 
 // Mobula: tasks, actors and objects that span processes and nodes.  See docs/ for tours.
+#include "mobula/detail/portable.h"  // First: its sentences then stand near the top of a compiler's output.
+
 #include "mobula/actor.h"
 #include "mobula/array.h"
 #include "mobula/errors.h"

@@ -41,7 +41,6 @@ class RemoteFunction<F, R(P...), Returns> {
   using Shape = Returns<detail::Result<R>>;
   static constexpr bool kSplit = std::is_same_v<Returns<int>, detail::Split<int>>;
   using Tag = std::conditional_t<kSplit, detail::SplitTag<F>, detail::FunctionTag<F>>;
-  static_assert((detail::CheckParameter<P>::ok && ... && detail::CheckResult<R>::ok));
 
  public:
   constexpr RemoteFunction() = default;
@@ -52,6 +51,7 @@ class RemoteFunction<F, R(P...), Returns> {
   }
 
   [[nodiscard]] typename Shape::type operator()(Arg<std::decay_t<P>>... arguments) const {
+    detail::check_signature<R, P...>();
     using Function = detail::TaskFunction<Tag, F, typename Shape::Results, R, P...>;
     return detail::submit_task<Shape>(*Function::entry(), options_, arguments...);
   }

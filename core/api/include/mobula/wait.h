@@ -68,7 +68,6 @@ class [[nodiscard]] Refs {
 template <class T>
 [[nodiscard]] Ref<std::decay_t<T>> put(T&& value) {
   using V = std::decay_t<T>;
-  static_assert(detail::Travels<V>::value);
   runtime::Encoder out;
   detail::encode<V>(out, value);
   return Ref<V>(detail::put_encoded(std::move(out)));

@@ -25,25 +25,22 @@ void call_method(const runtime::ActorRef& actor, const FunctionEntry& method, ru
 runtime::ActorRef create_actor(const FunctionEntry& constructor, const runtime::ActorSpecOptions& options,
                                runtime::Arguments&& arguments);
 
+// Instantiated for each parameter and result of what is called remotely; the sentences are its static_asserts.
 template <class P>
 struct CheckParameter {
   static_assert(!std::is_lvalue_reference_v<P> || std::is_const_v<std::remove_reference_t<P>>,
                 "mobula: a remote function cannot take T&, what it changes would stay in another process; take T or "
                 "const T& and return the result");
-  static constexpr bool ok = Travels<std::decay_t<P>>::value;
 };
 template <class R>
-struct CheckResult {
-  static constexpr bool ok = Travels<Result<R>>::value;
-};
-template <>
-struct CheckResult<void> {
-  static constexpr bool ok = true;
-};
-template <>
-struct CheckResult<Task<void>> {
-  static constexpr bool ok = true;
-};
+using CheckedResult = std::conditional_t<std::is_void_v<Result<R>>, int, Result<R>>;
+
+template <class R, class... P>
+void check_signature() {
+  (static_cast<void>(sizeof(CheckParameter<P>)), ...);
+  (static_cast<void>(sizeof(Travels<std::decay_t<P>>)), ...);
+  static_cast<void>(sizeof(Travels<CheckedResult<R>>));
+}
 
 // What a call returns: one Ref, or one for each element of a tuple.
 template <class R>

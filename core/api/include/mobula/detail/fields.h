@@ -43,24 +43,24 @@ inline constexpr std::size_t kFieldCount = count_initialisers<T, false>();
 template <class T, std::size_t>
 using FieldAt = AnyField<T>;
 
-// A C array takes as many initialisers as it has elements (brace elision), which spoils the count: at some place
-// two initialisers in braces then stand for two places, where those of a class stand for one.
+// A C array takes as many initialisers as it has elements (brace elision), which spoils the count.  Where one begins, two
+// initialisers in braces stand for all of its places; where a class is, for one.
 template <class T, std::size_t... Before, std::size_t... After>
 consteval bool array_at(std::index_sequence<Before...>, std::index_sequence<After...>) {
   using A = AnyField<T>;
-  constexpr bool two_places = requires { T{FieldAt<T, Before>{}..., {A{}, A{}}, FieldAt<T, After>{}...}; };
-  constexpr bool one_place = requires { T{FieldAt<T, Before>{}..., {A{}, A{}}, A{}, FieldAt<T, After>{}...}; };
-  return two_places && !one_place;
+  constexpr bool taken = requires { T{FieldAt<T, Before>{}..., {A{}, A{}}}; };
+  constexpr bool one_place = requires { T{FieldAt<T, Before>{}..., {A{}, A{}}, FieldAt<T, After>{}...}; };
+  return taken && !one_place;
 }
 template <class T, std::size_t... I>
 consteval bool any_array(std::index_sequence<I...>) {
-  constexpr std::size_t n = sizeof...(I) + 1;
-  return (array_at<T>(std::make_index_sequence<I>{}, std::make_index_sequence<n - I - 2>{}) || ...);
+  constexpr std::size_t n = sizeof...(I);
+  return (array_at<T>(std::make_index_sequence<I>{}, std::make_index_sequence<n - I - 1>{}) || ...);
 }
 template <class T>
 consteval bool has_array_field() {
   if constexpr (kFieldCount<T> >= 2 && kFieldCount<T> <= kFieldsMax) {
-    return any_array<T>(std::make_index_sequence<kFieldCount<T> - 1>{});
+    return any_array<T>(std::make_index_sequence<kFieldCount<T>>{});
   } else {
     return false;
   }

@@ -180,8 +180,6 @@ namespace mobula {
 template <class P>
 class Arg {
  public:
-  static_assert(detail::Travels<P>::value || true);
-
   Arg(const P& value) : value_(&value) {}
   template <class U>
     requires(std::convertible_to<U, P> && !std::same_as<std::remove_cvref_t<U>, P>)

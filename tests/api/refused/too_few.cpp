@@ -1,0 +1,5 @@
+// says: 1
+// names: RemoteFunction
+#include <mobula/mobula.h>
+int f(int a, int b) { return a + b; }
+int main() { return mobula::remote<&f>(1).get(); }

@@ -38,7 +38,7 @@ std::uint64_t PopulatedPages::populate(const FileRun& run, const FileRun& within
     const std::uint64_t begin = std::max(chunk * chunk_bytes_, within.offset);
     const std::uint64_t end = std::min((chunk + 1) * chunk_bytes_, within.end());
     // A failure costs faults, not correctness: the raylet has reserved the pages.
-    (void)os::populate(mapping_.subspan(begin, end - begin)).ok();
+    (void)os::map_reserved(mapping_.subspan(begin, end - begin)).ok();
     word.fetch_or(bit, std::memory_order_relaxed);
     done += end - begin;
   }
@@ -53,8 +53,7 @@ void PopulatedPages::forget(const FileRun& run) {
 
 namespace {
 
-// Large enough that a system call does not count, small enough that the pages are still in the cache of
-// the processor that zeroed or mapped them.
+// Large enough that a system call does not count, small enough that a first put of a few bytes does not wait for it.
 constexpr std::uint64_t kPopulateBytes = 256u << 10;
 
 }  // namespace

@@ -45,7 +45,6 @@ class PopulatedPages {
   // Maps what of `run` is not yet, whole chunks as far as they lie in `within`; at most about `bytes_max`.
   std::uint64_t populate(const FileRun& run, const FileRun& within, std::uint64_t bytes_max);
   void forget(const FileRun& run);
-  std::uint64_t chunk_bytes() const { return chunk_bytes_; }
 
  private:
   base::Bytes mapping_;

@@ -37,7 +37,7 @@ Store::Store(Store&& other) noexcept = default;
 Store::~Store() = default;
 
 Result<Store> Store::create(const StoreOptions& asked) {
-  const bool huge = os::shared_huge_pages_on_request();
+  const bool huge = asked.huge_pages == HugePages::kTransparent && os::shared_huge_pages_on_request();
   const std::uint64_t huge_page_bytes = huge ? os::huge_page_size() : 0;
   const std::uint64_t unit = huge ? huge_page_bytes : kPlainUnit;
   if (asked.bytes == 0 || asked.process_slots == 0 || asked.process_slots > EntryWord::kSlotMax) {
@@ -185,6 +185,7 @@ bool Store::reserve_more() { return impl_->reserve_more(); }
 const std::optional<base::Error>& Store::reserve_error() const { return impl_->reserve_error; }
 void Store::sweep() { impl_->sweep(); }
 StoreStats Store::stats() const { return impl_->stats(); }
+std::string Store::memory_report() const { return impl_->memory_report(); }
 bool Store::is_valid(std::string* why) const { return impl_->is_valid(why); }
 int Store::control_fd() const { return impl_->control.get(); }
 int Store::data_fd() const { return impl_->data.get(); }

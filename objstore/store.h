@@ -51,16 +51,17 @@ enum class Sealed : std::uint8_t { kNew, kAlreadyHere };
 enum class HugePages : std::uint8_t { kNone, kTransparent };
 
 struct StoreOptions {
-  std::uint64_t bytes = 0;                       // Capacity; rounded up to the slab unit.
-  std::uint64_t extent_bytes = 64u << 20;        // Reserved ahead in steps of this.
-  std::uint64_t reserve_piece_bytes = 8u << 20;  // One reserve_more() takes at most this much time's worth.
-  std::uint64_t slab_bytes = 8u << 20;           // What a lease of less is rounded up to; objects of more
-                                                 // than half of it get a slab of their own.
-  std::size_t index_entries = 0;                 // 0: one per 64 KiB, at least 4096; a power of two.
-  SlotId process_slots = 256;                    // Processes attached at once; at most 4095.
-  std::uint64_t keep_free_bytes = 256u << 20;    // Left to the machine (and to each cgroup above us), always.
-  std::uint64_t reserve_limit = ~0ull;           // Never reserve more than this: a quota, for tests and for hosts
-                                                 // shared with others.
+  std::uint64_t bytes = 0;                         // Capacity; rounded up to the slab unit.
+  std::uint64_t extent_bytes = 64u << 20;          // Reserved ahead in steps of this.
+  std::uint64_t reserve_piece_bytes = 8u << 20;    // One reserve_more() takes at most this much time's worth.
+  std::uint64_t slab_bytes = 8u << 20;             // What a lease of less is rounded up to; objects of more
+                                                   // than half of it get a slab of their own.
+  std::size_t index_entries = 0;                   // 0: one per 64 KiB, at least 4096; a power of two.
+  SlotId process_slots = 256;                      // Processes attached at once; at most 4095.
+  HugePages huge_pages = HugePages::kTransparent;  // Where the machine gives them; kNone: not even there.
+  std::uint64_t keep_free_bytes = 256u << 20;      // Left to the machine (and to each cgroup above us), always.
+  std::uint64_t reserve_limit = ~0ull;             // Never reserve more than this: a quota, for tests and for hosts
+                                                   // shared with others.
 };
 
 struct StoreStats {
@@ -158,6 +159,8 @@ class Store {
   void sweep();
 
   StoreStats stats() const;
+  // What pages the store has got and why, in one line for `doctor`.  Slow.
+  std::string memory_report() const;
   // Checks every invariant of the slab table against the index.  Clients may be running.  On false `why`, when
   // given, says which.
   bool is_valid(std::string* why = nullptr) const;
@@ -181,7 +184,7 @@ class Allocation {
 
   Bytes bytes() const { return bytes_; }  // kObjectAlignment-aligned; uninitialised.
 
-  // Copies `from` to `at`, mapping the pages in pieces just ahead of the copy.  Needs no lock.
+  // Copies `from` to `at`, after mapping the pages that are not mapped yet.  Needs no lock.
   void write(std::size_t at, ConstBytes from) const;
   // Maps the next `bytes_max` bytes' pages that are not mapped yet, so that their writer does not fault; how many bytes
   // were done, 0 when all are.  Needs no lock; may run beside the writer.

@@ -56,6 +56,15 @@ StoreStats StoreImpl::stats() const {
   return out;
 }
 
+std::string StoreImpl::memory_report() const {
+  const std::string setting = os::shared_huge_page_setting();
+  const std::string said = " (shmem_enabled is " + (setting.empty() ? "not there" : "[" + setting + "]") + ")";
+  if (huge_page_bytes == 0) return "plain pages" + said + ", " + mib(table.reserved_bytes()) + " MiB reserved";
+  const std::uint64_t huge = os::huge_bytes_mapped({data_mapping.data(), data_mapping.size()});
+  return "huge pages of " + mib(huge_page_bytes) + " MiB" + said + ": " + mib(huge) + " of " +
+         mib(table.reserved_bytes()) + " MiB reserved are in them";
+}
+
 // Processes may be at work: an entry counts only with a word that is the same before and after, and two
 // that overlap are a fault only if both words still stand.
 bool StoreImpl::objects_are_valid(std::string* why) const {

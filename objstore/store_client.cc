@@ -32,18 +32,13 @@ Allocation::~Allocation() {
   if (client_) client_->drop(allocated_run(offset_, bytes_.size()));
 }
 
+// One memcpy: from a size of its own choice on (190 MiB on a machine with a large cache) it writes past
+// the cache, half as fast again, so that cutting it into pieces costs more than mapping pages ahead saves.
 void Allocation::write(std::size_t at, ConstBytes from) const {
   assert(at <= bytes_.size() && from.size() <= bytes_.size() - at);
-  const std::size_t piece_bytes = client_->populated.chunk_bytes();
-  while (!from.empty()) {
-    // Pieces end at chunk boundaries of the file.
-    const std::uint64_t offset = offset_ + at;
-    const std::size_t piece = std::min(from.size(), piece_bytes - offset % piece_bytes);
-    client_->populated.populate({offset, piece}, run_of(slab_), kAll);
-    std::memcpy(bytes_.data() + at, from.data(), piece);
-    at += piece;
-    from = from.subspan(piece);
-  }
+  if (from.empty()) return;
+  client_->populated.populate({offset_ + at, from.size()}, run_of(slab_), kAll);
+  std::memcpy(bytes_.data() + at, from.data(), from.size());
 }
 
 std::size_t Allocation::populate(std::size_t bytes_max) const {

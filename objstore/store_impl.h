@@ -45,6 +45,7 @@ struct StoreImpl {
   bool is_adopted(std::uint32_t entry, EntryWord word) const;
 
   StoreStats stats() const;
+  std::string memory_report() const;
   bool is_valid(std::string* why) const;
   bool objects_are_valid(std::string* why) const;
 

@@ -8,6 +8,9 @@
 
 #include "core/os/error.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -18,6 +21,15 @@ namespace {
 constexpr const char* kShmemSetting = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 constexpr const char* kHugePageSize = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 
+base::Result<void> populate(base::Bytes range, int advice) {
+  while (::madvise(range.data(), range.size(), advice) != 0) {
+    if (errno == EINTR || errno == EAGAIN) continue;
+    // EFAULT is what a fault that would have been SIGBUS gives here.
+    return error_from_errno(errno == EFAULT ? ENOMEM : errno, "populating " + std::to_string(range.size()) + " bytes");
+  }
+  return {};
+}
+
 }  // namespace
 
 base::Result<void> set_access(base::Bytes range, Access access) {
@@ -26,14 +38,11 @@ base::Result<void> set_access(base::Bytes range, Access access) {
   return {};
 }
 
-base::Result<void> populate(base::Bytes range) {
-  while (::madvise(range.data(), range.size(), MADV_POPULATE_WRITE) != 0) {
-    if (errno == EINTR || errno == EAGAIN) continue;
-    // EFAULT is what a fault that would have been SIGBUS gives here.
-    return error_from_errno(errno == EFAULT ? ENOMEM : errno, "populating " + std::to_string(range.size()) + " bytes");
-  }
-  return {};
-}
+base::Result<void> populate(base::Bytes range) { return populate(range, MADV_POPULATE_WRITE); }
+
+// A read fault maps the pages around it too, a write fault only its own.  Shared memory files have no
+// dirty tracking, so that the pages are writable at once.
+base::Result<void> map_reserved(base::Bytes range) { return populate(range, MADV_POPULATE_READ); }
 
 void ask_for_huge_pages(base::Bytes range) { ::madvise(range.data(), range.size(), MADV_HUGEPAGE); }
 

@@ -13,9 +13,12 @@ namespace mobula::os {
 
 base::Result<void> set_access(base::Bytes range, Access access);
 
-// Maps the pages now, for writing, taking those that the file has not got yet.  kExhausted when the machine has
-// none: no signal comes.  Says kInvalid on a kernel without it (before 5.14).
+// Takes from the machine those pages of the file that it has not got yet, and maps all.  kExhausted when the machine
+// has none: no signal comes.  kInvalid on a kernel without it (before 5.14).
 base::Result<void> populate(base::Bytes range);
+// Maps pages that the file has got (reserve() did that), several at a time: a seventh of what a first
+// write to each costs.  In a writable mapping writing them then faults no more.
+base::Result<void> map_reserved(base::Bytes range);
 
 void ask_for_huge_pages(base::Bytes range);
 

@@ -10,14 +10,15 @@ StoreOptions options() {
   o.bytes = 96 * kMiB;
   o.process_slots = 4;
   o.keep_free_bytes = 0;
+  o.huge_pages = HugePages::kNone;  // Units of 64 KiB.
   return o;
 }
 
 TEST(StoreProcessesTest, AnotherProcessReadsTheSamePagesAndMayNotWriteThem) {
   Node node(options());
   StoreClient reader = node.attach();
-  const std::size_t size = 30 * kMiB;
-  const Child child = start_child(node.store, [size](ChildSide& side) {
+  constexpr std::size_t size = 30 * kMiB;
+  const Child child = start_child(node.store, [](ChildSide& side) {
     auto allocation = side.allocate(size);
     if (!allocation) return 1;
     std::memset(allocation->bytes().data(), 'x', size);

@@ -3,6 +3,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/os/pages.h"
 #include "tests/objstore/node.h"
 
 namespace mobula::objstore {
@@ -15,6 +16,7 @@ StoreOptions small_store(std::uint64_t bytes = 64 * kMiB) {
   o.bytes = bytes;
   o.process_slots = 8;
   o.keep_free_bytes = 0;
+  o.huge_pages = HugePages::kNone;  // Units of 64 KiB.
   return o;
 }
 
@@ -286,6 +288,19 @@ TEST(StoreTest, PinsOutliveTheirClientAndGoFromAnyThread) {
   EXPECT_EQ(node.store.stats().doomed_objects, 1u);
   pins.clear();
   EXPECT_EQ(node.store.stats().doomed_objects, 0u);
+}
+
+TEST(StoreTest, HugePagesAreTakenWhereTheMachineGivesThemAndReportedEitherWay) {
+  StoreOptions options = small_store();
+  options.huge_pages = HugePages::kTransparent;
+  Node node(options);
+  StoreClient client = node.attach();
+  ASSERT_TRUE(node.put(client, id_of(1), std::string(20 * kMiB, 'a')));
+  EXPECT_EQ(read(client, id_of(1)).size(), 20 * kMiB);
+  node.check();
+  const bool huge = node.store.stats().huge_pages == HugePages::kTransparent;
+  EXPECT_EQ(huge, os::shared_huge_pages_on_request());
+  EXPECT_EQ(node.store.memory_report().find("plain pages") == 0, !huge) << node.store.memory_report();
 }
 
 TEST(StoreTest, ALargeObjectIsWrittenWithItsPagesMappedAhead) {

@@ -106,7 +106,7 @@ void ActorMachine::on(base::Time now, ActorGrant&& e, Out& out) {
 void ActorMachine::on(base::Time now, ActorReject&& e, Out&) {
   Actor* actor = with_lease(e.actor, e.lease);
   if (!actor || actor->phase != Phase::kAsked) return;
-  view_.correct(now, actor->node, e.available);
+  view_.refused(now, actor->node);
   forget_lease(*actor);
   queue_for_place(*actor);
 }
@@ -246,8 +246,8 @@ bool ActorMachine::is_valid() const {
   }
   for (const auto& [node, count] : placed_) placed += count;
   return dead == dead_.size() && placing == placing_.size() && named == names_.size() && placed == leased &&
-         changes_.size() == actors_.size() && dead <= limits_.dead_max &&
-         actors_.size() - dead <= limits_.actors_max && gone_owners_.size() == gone_order_.size();
+         changes_.size() == actors_.size() && dead <= limits_.dead_max && actors_.size() - dead <= limits_.actors_max &&
+         gone_owners_.size() == gone_order_.size();
 }
 
 }  // namespace mobula::scheduler

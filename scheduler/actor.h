@@ -20,14 +20,14 @@ namespace mobula::scheduler {
 
 struct ActorLimits {
   ClusterView::Limits view;
-  std::size_t actors_max = 100'000;      // Not dead.
-  std::size_t gone_owners_max = 4'096;   // Remembered, so that a late registration makes no orphan.
-  std::size_t dead_max = 20'000;         // Dead ones kept for their cause; the oldest go first.
-  std::uint64_t lease_window = 4'096;    // Unanswered requests to one node; the raylets' actor_window.
+  std::size_t actors_max = 100'000;     // Not dead.
+  std::size_t gone_owners_max = 4'096;  // Remembered, so that a late registration makes no orphan.
+  std::size_t dead_max = 20'000;        // Dead ones kept for their cause; the oldest go first.
+  std::uint64_t lease_window = 4'096;   // Unanswered requests to one node; the raylets' actor_window.
   base::Duration lease_resend = std::chrono::milliseconds(500);
   base::Duration start_resend = std::chrono::seconds(2);
-  base::Duration place_retry = std::chrono::milliseconds(200);   // When no node has room.
-  base::Duration infeasible_grace{0};                             // As in LeaseLimits.
+  base::Duration place_retry = std::chrono::milliseconds(200);      // When no node has room.
+  base::Duration infeasible_grace{0};                               // As in LeaseLimits.
   base::Duration restart_backoff = std::chrono::milliseconds(100);  // From the second restart on, doubling
   base::Duration restart_backoff_max = std::chrono::seconds(10);    // up to this.
 };
@@ -72,12 +72,12 @@ class ActorMachine {
     base::Resources shape;
     base::NodeId owner_node;
     Phase phase = Phase::kPlacing;
-    std::uint64_t ticket = 0;     // Of kPlacing: its place in the line.
+    std::uint64_t ticket = 0;  // Of kPlacing: its place in the line.
     std::uint32_t restarts = 0;
-    base::LeaseId lease;          // Of kAsked, kStarting, kAlive; so are the next four.
+    base::LeaseId lease;  // Of kAsked, kStarting, kAlive; so are the next four.
     base::NodeId node;
     std::uint64_t request = 0;
-    base::WorkerId worker;        // From kStarting on.
+    base::WorkerId worker;  // From kStarting on.
     std::string address;
     std::optional<base::Time> infeasible_since;
   };
@@ -125,8 +125,8 @@ class ActorMachine {
   ClusterView view_;
   std::uint64_t version_ = 0, next_lease_ = 1, next_ticket_ = 1;
   std::map<base::ActorId, Actor> actors_;
-  std::map<std::uint64_t, base::ActorId> dead_;     // By the version of their death.
-  std::map<std::uint64_t, base::ActorId> changes_;  // By version; one entry per actor.
+  std::map<std::uint64_t, base::ActorId> dead_;                         // By the version of their death.
+  std::map<std::uint64_t, base::ActorId> changes_;                      // By version; one entry per actor.
   std::map<std::pair<std::string, std::string>, base::ActorId> names_;  // (ns, name) of those not dead.
   std::map<base::WorkerId, std::set<base::ActorId>> by_owner_;          // Owned and not dead.
   std::set<base::WorkerId> gone_owners_;
@@ -134,7 +134,7 @@ class ActorMachine {
   std::map<std::uint64_t, base::ActorId> placing_;  // By ticket.
   std::map<base::NodeId, std::size_t> placed_;      // Actors asked for or running on each node.
   std::map<base::NodeId, RequestSender> senders_;
-  std::map<base::LeaseId, Release> releases_;       // Not yet confirmed.
+  std::map<base::LeaseId, Release> releases_;  // Not yet confirmed.
   Timers<base::ActorId> timers_;
   Timers<base::LeaseId> release_timers_;
   std::optional<base::Time> place_at_;

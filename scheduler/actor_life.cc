@@ -64,7 +64,7 @@ bool ActorMachine::place(base::Time now, Actor& actor, Out& out) {
   actor.lease = base::LeaseId::from_words(origin_, ~origin_, next_lease_++, 1);
   actor.request = sender(*node).issue();
   ++placed_[*node];
-  view_.assume(*node, actor.shape);
+  view_.assume(now, *node, actor.shape);
   ask(now, actor, out);
   return true;
 }
@@ -80,7 +80,8 @@ std::optional<base::NodeId> ActorMachine::choose(base::Time now, const Actor& ac
     if (!view_.could_take(now, view, wish)) continue;
     const auto it = placed_.find(id);
     const auto count = static_cast<std::int64_t>(it == placed_.end() ? 0 : it->second) + 1;
-    const std::int64_t load = count * base::Amount::kPerOne * 1000 / std::max<std::int64_t>(view.total.get("cpus").units, 1);
+    const std::int64_t load =
+        count * base::Amount::kPerOne * 1000 / std::max<std::int64_t>(view.total.get("cpus").units, 1);
     const std::pair<std::int64_t, bool> rank{load, id != actor.owner_node};
     if (best && least <= rank) continue;
     best = id;
@@ -91,12 +92,13 @@ std::optional<base::NodeId> ActorMachine::choose(base::Time now, const Actor& ac
 
 void ActorMachine::ask(base::Time now, const Actor& actor, Out& out) {
   out.emplace_back(ActorLease{actor.node, actor.request, sender(actor.node).floor(), actor.lease, actor.view.actor,
-                           actor.view.incarnation, actor.view.job, actor.shape});
+                              actor.view.incarnation, actor.view.job, actor.shape});
   timers_.set(actor.view.actor, now + limits_.lease_resend);
 }
 
 void ActorMachine::start(base::Time now, const Actor& actor, Out& out) {
-  out.emplace_back(StartActor{actor.view.actor, actor.view.incarnation, actor.node, actor.lease, actor.worker, actor.address});
+  out.emplace_back(
+      StartActor{actor.view.actor, actor.view.incarnation, actor.node, actor.lease, actor.worker, actor.address});
   timers_.set(actor.view.actor, now + limits_.start_resend);
 }
 
@@ -144,7 +146,8 @@ void ActorMachine::died(base::Time now, Actor& actor, std::string cause, Out& ou
   changed(actor, out);
   const std::uint32_t n = actor.restarts++;
   if (n == 0) return queue_for_place(actor);
-  const auto delay = std::min(limits_.restart_backoff * (std::int64_t{1} << std::min(n - 1, 20u)), limits_.restart_backoff_max);
+  const auto delay =
+      std::min(limits_.restart_backoff * (std::int64_t{1} << std::min(n - 1, 20u)), limits_.restart_backoff_max);
   actor.phase = Phase::kBackoff;
   timers_.set(view.actor, now + delay);
 }

@@ -13,19 +13,19 @@
 namespace mobula::scheduler {
 
 enum class ActorState : std::uint8_t {
-  kPending = 1,     // Waits for a node, a worker, or its constructor.  Calls queue at the callers.
+  kPending = 1,  // Waits for a node, a worker, or its constructor.  Calls queue at the callers.
   kAlive = 2,
   kRestarting = 3,  // As kPending, after a death.
   kDead = 4,
 };
 enum class ActorEnd : std::uint8_t {  // Why it is dead.
   kNone = 0,
-  kWorkerDied,       // And no restarts are left.
+  kWorkerDied,  // And no restarts are left.
   kConstructorThrew,
   kUnschedulable,
   kKilled,
-  kOutOfScope,       // No handle is left.
-  kExited,           // It ended itself.
+  kOutOfScope,  // No handle is left.
+  kExited,      // It ended itself.
   kOwnerDied,
   kJobEnded,
 };
@@ -34,7 +34,7 @@ enum class OnExistingName : unsigned char { kRefuse = 1, kGet = 2 };
 
 // ---- What the GCS tells the machine ------------------------------------------------------------
 
-struct RegisterActor {  // Idempotent by actor id: repeated until answered.
+struct RegisterActor {        // Idempotent by actor id: repeated until answered.
   std::uint64_t request = 0;  // Echoed.
   base::ActorId actor;
   base::JobId job;
@@ -78,9 +78,9 @@ struct ActorOwnerGone {
 struct ActorJobEnded {  // Ends what the job owns; detached actors live on.
   base::JobId job;
 };
-using ActorInput = std::variant<RegisterActor, ActorGrant, ActorReject, ActorLost, ActorReleased, ActorStarted,
-                                ActorStartFailed, ActorExited, KillActor, ActorHandlesGone, ActorOwnerGone,
-                                ActorJobEnded, NodeView>;
+using ActorInput =
+    std::variant<RegisterActor, ActorGrant, ActorReject, ActorLost, ActorReleased, ActorStarted, ActorStartFailed,
+                 ActorExited, KillActor, ActorHandlesGone, ActorOwnerGone, ActorJobEnded, NodeView>;
 
 // ---- What the machine asks of the GCS ----------------------------------------------------------
 
@@ -118,7 +118,7 @@ struct ActorView {
   base::WorkerId worker;  // Of kAlive.
   std::string address;    // Of kAlive.
   ActorEnd end = ActorEnd::kNone;
-  std::string cause;      // Of kRestarting and kDead: a sentence, or the constructor's ErrorInfo.
+  std::string cause;  // Of kRestarting and kDead: a sentence, or the constructor's ErrorInfo.
 };
 struct ActorChanged {
   ActorView view;

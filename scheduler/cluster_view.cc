@@ -8,11 +8,11 @@ namespace mobula::scheduler {
 namespace {
 
 // How full the node is where it is fullest, in 1/1000.
-std::int64_t used_permille(const NodeView& view) {
+std::int64_t used_permille(const base::Resources& all, const base::Resources& room) {
   std::int64_t most = 0;
-  for (const auto& [name, total] : view.total.all()) {
+  for (const auto& [name, total] : all.all()) {
     if (total.units <= 0) continue;
-    const std::int64_t used = total.units - view.available.get(name).units;
+    const std::int64_t used = total.units - room.get(name).units;
     // Memory is counted in bytes * 10000: divide first where the product would overflow.
     const std::int64_t share =
         total.units > (std::int64_t{1} << 50) ? used / (total.units / 1000) : used * 1000 / total.units;
@@ -66,6 +66,7 @@ bool ClusterView::apply(const NodeView& view) {
     ++shape_version_;
     nodes_.erase(view.node);
     refused_.erase(view.node);
+    assumed_.erase(view.node);
     dead_.emplace(view.node, view.version);
     if (dead_.size() > limits_.dead_max) {
       dead_.erase(std::min_element(dead_.begin(), dead_.end(),
@@ -82,6 +83,7 @@ bool ClusterView::apply(const NodeView& view) {
   if (it->second.total != view.total || it->second.labels != view.labels) ++shape_version_;
   it->second = view;
   refused_.erase(view.node);
+  assumed_.erase(view.node);
   return true;
 }
 
@@ -90,24 +92,33 @@ const NodeView* ClusterView::find(const base::NodeId& node) const {
   return it == nodes_.end() ? nullptr : &it->second;
 }
 
-void ClusterView::assume(const base::NodeId& node, const base::Resources& taken) {
-  if (const auto it = nodes_.find(node); it != nodes_.end()) it->second.available.subtract(taken);
+void ClusterView::assume(base::Time now, const base::NodeId& node, const base::Resources& taken) {
+  if (!nodes_.contains(node)) return;
+  auto& [at, all] = assumed_[node];
+  if (at + limits_.assumed_for <= now) all = {};
+  at = now;
+  all.add(taken);
 }
 
-void ClusterView::correct(base::Time now, const base::NodeId& node, const base::Resources& available) {
-  const auto it = nodes_.find(node);
-  if (it == nodes_.end()) return;
-  it->second.available = available;
-  refused_[node] = now;
+void ClusterView::refused(base::Time now, const base::NodeId& node) {
+  assumed_.erase(node);
+  if (nodes_.contains(node)) refused_[node] = now;
 }
 
-void ClusterView::believe(const base::NodeId& node, const base::Resources& available) {
+void ClusterView::set_available(const base::NodeId& node, const base::Resources& available) {
   if (const auto it = nodes_.find(node); it != nodes_.end()) it->second.available = available;
+}
+
+base::Resources ClusterView::room(base::Time now, const NodeView& view) const {
+  base::Resources room = view.available;
+  const auto it = assumed_.find(view.node);
+  if (it != assumed_.end() && it->second.first + limits_.assumed_for > now) room.subtract(it->second.second);
+  return room;
 }
 
 bool ClusterView::could_take(base::Time now, const NodeView& view, const Wish& wish) const {
   if (view.state != NodeState::kAlive || view.node == wish.skip) return false;
-  if (!wish.strategy.allows(view.node, view.labels) || !view.available.covers(wish.shape)) return false;
+  if (!wish.strategy.allows(view.node, view.labels) || !room(now, view).covers(wish.shape)) return false;
   const auto no = refused_.find(view.node);
   return no == refused_.end() || no->second + limits_.refused_for <= now;
 }
@@ -125,7 +136,7 @@ std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) 
   std::optional<base::NodeId> chosen;
   for (const auto& [id, view] : nodes_) {
     if (!could_take(now, view, wish)) continue;
-    const std::int64_t used = used_permille(view);
+    const std::int64_t used = used_permille(view.total, room(now, view));
     const bool packs = !spread && used < 500;
     const Rank rank{!spread && id != wish.home, packs ? 0 : used, id <= wish.home};
     if (best && *best <= rank) continue;
@@ -137,10 +148,11 @@ std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) 
 
 std::optional<base::Time> ClusterView::next_retry(base::Time now) const {
   std::optional<base::Time> next;
-  for (const auto& [node, at] : refused_) {
-    const base::Time again = at + limits_.refused_for;
+  const auto consider = [&](base::Time again) {
     if (again > now && (!next || again < *next)) next = again;
-  }
+  };
+  for (const auto& [node, at] : refused_) consider(at + limits_.refused_for);
+  for (const auto& [node, assumed] : assumed_) consider(assumed.first + limits_.assumed_for);
   return next;
 }
 
@@ -165,7 +177,8 @@ std::optional<Infeasible> ClusterView::infeasible(const base::Resources& shape, 
   }
   why.nearest = nearest->node;
   why.nearest_total = nearest->total;
-  why.missing = any_allowed ? missing_text(nearest->total, shape) : "no node that is alive meets the affinity or labels";
+  why.missing =
+      any_allowed ? missing_text(nearest->total, shape) : "no node that is alive meets the affinity or labels";
   return why;
 }
 

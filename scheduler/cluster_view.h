@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "core/base/ids.h"
 #include "core/base/machine.h"
@@ -21,7 +22,7 @@ struct NodeView {
   // Grows with each change of this node; older views are ignored.  A newer one of a dead node is a new life.
   std::uint64_t version = 0;
   NodeState state = NodeState::kAlive;
-  std::string address;        // Opaque here.
+  std::string address;  // Opaque here.
   base::Resources total;
   base::Resources available;
   Labels labels;
@@ -29,21 +30,23 @@ struct NodeView {
 
 // Why nothing in the cluster could ever serve a shape.
 struct Infeasible {
-  std::string missing;                // "gpus: 4 wanted, 1 on the nearest node"; one sentence.
+  std::string missing;                  // "gpus: 4 wanted, 1 on the nearest node"; one sentence.
   std::optional<base::NodeId> nearest;  // The node that lacks least; none when no node may serve at all.
   base::Resources nearest_total;
 };
 
 // The nodes as this process believes them to be, and the choice among them.
 //
-// The belief is optimistic between two views of a node: assume() takes from it what was just asked of
-// the node, correct() puts right what the node itself answered.  Ordered, so each choice repeats.
+// Between two views of a node assume() takes off what was just asked of it and refused() leaves it alone for a
+// moment.  Both wear off: a node whose availability is the same again publishes nothing, and must not be
+// thought full for ever.  Ordered, so that each choice repeats.
 class ClusterView {
  public:
   struct Limits {
-    std::size_t nodes_max = 20'000;      // Further nodes are not believed in.
-    std::size_t dead_max = 4'096;        // Remembered, so that late views revive nobody.
-    base::Duration refused_for = std::chrono::milliseconds(20);  // Not asked again so long after a refusal.
+    std::size_t nodes_max = 20'000;                               // Further nodes are not believed in.
+    std::size_t dead_max = 4'096;                                 // Remembered, so that late views revive nobody.
+    base::Duration refused_for = std::chrono::milliseconds(20);   // Not asked again so long after a refusal.
+    base::Duration assumed_for = std::chrono::milliseconds(100);  // What was asked of it is taken off so long.
   };
   explicit ClusterView(Limits limits) : limits_(limits) {}
 
@@ -56,10 +59,9 @@ class ClusterView {
   // Counts what infeasible() depends on: nodes, their totals and labels.
   std::uint64_t shape_version() const { return shape_version_; }
 
-  void assume(const base::NodeId& node, const base::Resources& taken);
-  void believe(const base::NodeId& node, const base::Resources& available);
-  // As believe(), after a refusal.
-  void correct(base::Time now, const base::NodeId& node, const base::Resources& available);
+  void assume(base::Time now, const base::NodeId& node, const base::Resources& taken);
+  void refused(base::Time now, const base::NodeId& node);
+  void set_available(const base::NodeId& node, const base::Resources& available);  // Of this node itself.
 
   // The node to ask for `shape` now, or none when none seems to have room.  Among equals the next one
   // after `home` wins, so that different homes ask different nodes; `skip` is never returned.
@@ -71,18 +73,21 @@ class ClusterView {
   };
   std::optional<base::NodeId> pick(base::Time now, const Wish& wish) const;
   bool could_take(base::Time now, const NodeView& view, const Wish& wish) const;
-  // When a node that refused lately may be asked again; none when there is none.
+  // When the first of these wears off; none when nothing does.
   std::optional<base::Time> next_retry(base::Time now) const;
 
   // None when some node that is not dead could serve the shape when empty.
   std::optional<Infeasible> infeasible(const base::Resources& shape, const Strategy& strategy) const;
 
  private:
+  base::Resources room(base::Time now, const NodeView& view) const;
+
   const Limits limits_;
   std::uint64_t shape_version_ = 1;
-  std::map<base::NodeId, NodeView> nodes_;         // Alive and suspect.
-  std::map<base::NodeId, base::Time> refused_;     // When each said no; a subset of nodes_.
-  std::map<base::NodeId, std::uint64_t> dead_;     // Version of its death.
+  std::map<base::NodeId, NodeView> nodes_;                                  // Alive and suspect.
+  std::map<base::NodeId, base::Time> refused_;                              // When each said no; a subset of nodes_.
+  std::map<base::NodeId, std::pair<base::Time, base::Resources>> assumed_;  // The last time, and all of it; a subset.
+  std::map<base::NodeId, std::uint64_t> dead_;                              // Version of its death.
 };
 
 }  // namespace mobula::scheduler

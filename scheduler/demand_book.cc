@@ -211,19 +211,18 @@ void DemandBook::resend(base::Time now, const base::LeaseId& lease, base::Outbox
     case Phase::kAsked: {
       const Demand& demand = demands_.at(key);
       out.emplace_back(PeerDemand{s.node, s.request, peer(s.node).floor(), lease, key.owner, key.key, demand.job,
-                               kinds_.at(demand.kind).shape});
+                                  kinds_.at(demand.kind).shape});
       break;
     }
     case Phase::kGranted:
       if (!s.acked) {
-        out.emplace_back(Grant{key.owner, key.key, lease, s.node, s.worker, s.address, s.grant, owner(key.owner).floor()});
+        out.emplace_back(
+            Grant{key.owner, key.key, lease, s.node, s.worker, s.address, s.grant, owner(key.owner).floor()});
       }
       if (s.recalled) out.emplace_back(Recall{key.owner, lease});
       break;
     case Phase::kLost: out.emplace_back(LeaseLost{key.owner, lease, s.cause}); break;
-    case Phase::kReturning:
-      out.emplace_back(PeerReturn{s.node, s.request, peer(s.node).floor(), lease, s.fate});
-      break;
+    case Phase::kReturning: out.emplace_back(PeerReturn{s.node, s.request, peer(s.node).floor(), lease, s.fate}); break;
   }
   if (needs_resend(s)) {
     timers_.set(lease, now + resend_every_);

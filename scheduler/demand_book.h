@@ -46,8 +46,8 @@ class DemandBook {
     std::uint64_t request = 0;  // At the peer; 0 here.
     base::WorkerId worker;
     std::string address;
-    std::uint64_t grant = 0;    // Number of the grant to the owner, kept for it from the first request on.
-    std::uint64_t ticket = 0;   // The demand's place when it was asked for, given back on refusal.
+    std::uint64_t grant = 0;   // Number of the grant to the owner, kept for it from the first request on.
+    std::uint64_t ticket = 0;  // The demand's place when it was asked for, given back on refusal.
     base::Time since{};
     bool acked = false;
     bool recalled = false;
@@ -66,9 +66,9 @@ class DemandBook {
   struct Kind {
     base::Resources shape;
     Strategy strategy;
-    std::map<std::uint64_t, OwnerKey> line;      // By ticket: who has waited longest comes first.
+    std::map<std::uint64_t, OwnerKey> line;  // By ticket: who has waited longest comes first.
     std::optional<base::Time> infeasible_since;
-    std::uint64_t feasible_checked = 0;          // ClusterView::shape_version() of the last look.
+    std::uint64_t feasible_checked = 0;  // ClusterView::shape_version() of the last look.
   };
 
   DemandBook(base::NodeId self, std::uint64_t owner_window, std::uint64_t peer_window, base::Duration resend_every)

@@ -18,8 +18,7 @@ LeaseMachine::State::State(Self me, LeaseLimits l)
   view.apply({self.node, 1, NodeState::kAlive, {}, self.total, self.total, self.labels});
 }
 
-LeaseMachine::LeaseMachine(Self self, LeaseLimits limits)
-    : state_(std::make_unique<State>(std::move(self), limits)) {
+LeaseMachine::LeaseMachine(Self self, LeaseLimits limits) : state_(std::make_unique<State>(std::move(self), limits)) {
   assert(limits.pool.workers_max > 0 && limits.leases_max > 0 && limits.owner_window > 0);
 }
 LeaseMachine::~LeaseMachine() = default;

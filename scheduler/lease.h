@@ -16,19 +16,19 @@ namespace mobula::scheduler {
 struct LeaseLimits {
   WorkerPoolLimits pool;
   ClusterView::Limits view;
-  std::size_t demands_max = 65'536;      // (owner, key) pairs; further ones get no ack, so owners repeat.
+  std::size_t demands_max = 65'536;  // (owner, key) pairs; further ones get no ack, so owners repeat.
   std::size_t leases_max = 65'536;
-  std::uint64_t owner_window = 1'024;    // Grants to one owner that it has not acknowledged.
-  std::uint64_t peer_window = 256;       // Unanswered requests to one peer.
-  std::uint64_t actor_window = 4'096;    // Unanswered requests of the GCS.
-  std::size_t gone_owners_max = 4'096;   // Remembered, so that a late demand revives nobody.
+  std::uint64_t owner_window = 1'024;   // Grants to one owner that it has not acknowledged.
+  std::uint64_t peer_window = 256;      // Unanswered requests to one peer.
+  std::uint64_t actor_window = 4'096;   // Unanswered requests of the GCS.
+  std::size_t gone_owners_max = 4'096;  // Remembered, so that a late demand revives nobody.
   base::Duration resend_every = std::chrono::milliseconds(500);
   base::Duration publish_every = std::chrono::milliseconds(10);
-  base::Duration infeasible_grace{0};    // How long a shape that nobody could serve waits for new nodes.
-  base::Duration recall_after = std::chrono::milliseconds(30);  // A demand waits so long before leases are recalled
+  base::Duration infeasible_grace{0};  // How long a shape that nobody could serve waits for new nodes.
+  base::Duration recall_after = std::chrono::milliseconds(30);    // A demand waits so long before leases are recalled
   base::Duration lease_quantum = std::chrono::milliseconds(100);  // that were held at least so long.
-  base::Duration starve_after = std::chrono::seconds(1);  // Then nothing overtakes the oldest demand
-  base::Duration reserve_for = std::chrono::seconds(10);  // for so long, after which it queues anew.
+  base::Duration starve_after = std::chrono::seconds(1);          // Then nothing overtakes the oldest demand
+  base::Duration reserve_for = std::chrono::seconds(10);          // for so long, after which it queues anew.
 };
 
 // Decides which owner gets which worker of this node, and which node is asked when this one is full.

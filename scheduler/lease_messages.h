@@ -53,7 +53,7 @@ struct Grant {  // Repeated until GrantAcked or LeaseReturned.
   base::NodeId node;  // Where the worker is.
   base::WorkerId worker;
   std::string address;
-  std::uint64_t seq = 0;    // RequestWindow of (this raylet, owner).
+  std::uint64_t seq = 0;  // RequestWindow of (this raylet, owner).
   std::uint64_t floor = 0;
 };
 struct ReturnAck {
@@ -83,7 +83,7 @@ struct PeerDemand {  // One slot, to be granted or rejected at once, never passe
   base::NodeId peer;
   std::uint64_t request = 0;  // RequestWindow of (home raylet, peer).
   std::uint64_t floor = 0;
-  base::LeaseId lease;        // Minted by the home raylet; the name of the slot from now on.
+  base::LeaseId lease;  // Minted by the home raylet; the name of the slot from now on.
   base::WorkerId owner;
   std::uint32_t key = 0;
   base::JobId job;
@@ -160,12 +160,11 @@ struct AvailabilityChanged {
 };
 
 using LeaseInput =
-    std::variant<DemandSet, GrantAcked, LeaseReturned, OwnerGone, PeerDemand, PeerGrant, PeerReject,
-                 PeerReturn, PeerReturned, PeerLost, PeerRecall, ActorLease, ActorRelease, JobStarted,
-                 JobEnded, WorkerReady, WorkerGone, WorkerBlocked, WorkerUnblocked, StartFailed, NodeView>;
-using LeaseOutput =
-    std::variant<DemandAck, Grant, ReturnAck, LeaseLost, Recall, Unschedulable, PeerDemand, PeerGrant,
-                 PeerReject, PeerReturn, PeerReturned, PeerLost, PeerRecall, ActorGrant, ActorReject,
-                 ActorLost, ActorReleased, StartWorkers, StopWorker, AvailabilityChanged>;
+    std::variant<DemandSet, GrantAcked, LeaseReturned, OwnerGone, PeerDemand, PeerGrant, PeerReject, PeerReturn,
+                 PeerReturned, PeerLost, PeerRecall, ActorLease, ActorRelease, JobStarted, JobEnded, WorkerReady,
+                 WorkerGone, WorkerBlocked, WorkerUnblocked, StartFailed, NodeView>;
+using LeaseOutput = std::variant<DemandAck, Grant, ReturnAck, LeaseLost, Recall, Unschedulable, PeerDemand, PeerGrant,
+                                 PeerReject, PeerReturn, PeerReturned, PeerLost, PeerRecall, ActorGrant, ActorReject,
+                                 ActorLost, ActorReleased, StartWorkers, StopWorker, AvailabilityChanged>;
 
 }  // namespace mobula::scheduler

@@ -11,8 +11,7 @@ using Holder = SeatBook::Holder;
 
 void LeaseMachine::State::on(base::Time now, PeerDemand&& event, Out& out) {
   if (view.is_dead(event.peer)) return;
-  const auto fate =
-      peers.try_emplace(event.peer, limits.peer_window).first->second.receive(event.request, event.floor);
+  const auto fate = peers.try_emplace(event.peer, limits.peer_window).first->second.receive(event.request, event.floor);
   if (fate == RequestReceiver::Fate::kStale || fate == RequestReceiver::Fate::kBeyond) return;
   const SeatBook::Seat* seat = seats.find(event.lease);
   if (fate == RequestReceiver::Fate::kNew && !seat && fits_here(event.shape) && !seats.pool().has_ended(event.job) &&
@@ -139,7 +138,7 @@ void LeaseMachine::State::on(base::Time now, PeerReject&& event, Out&) {
   const DemandBook::Slot* slot = demands.slot(event.lease);
   if (!slot || slot->phase != Phase::kAsked || slot->node != event.peer) return;
   demands.rejected(now, event.lease);
-  view.correct(now, event.peer, event.available);
+  view.refused(now, event.peer);
 }
 
 void LeaseMachine::State::on(base::Time now, PeerReturned&& event, Out&) {

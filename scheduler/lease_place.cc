@@ -60,13 +60,13 @@ void LeaseMachine::State::place(base::Time now, Out& out) {
 }
 
 bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandBook::Kind& kind, Out& out) {
-  const bool here = kind.strategy.allows(self.node, self.labels) && fits_here(kind.shape) &&
-                    seats.seats().size() < limits.leases_max;
+  const bool here =
+      kind.strategy.allows(self.node, self.labels) && fits_here(kind.shape) && seats.seats().size() < limits.leases_max;
   std::optional<base::NodeId> node;
   if (here && std::holds_alternative<PackThenSpread>(kind.strategy.placement)) {
     node = self.node;
   } else {
-    view.believe(self.node, seats.available());
+    view.set_available(self.node, seats.available());
     node = view.pick(now, {kind.shape, kind.strategy, self.node, here ? std::nullopt : std::optional(self.node)});
   }
   if (!node) return false;
@@ -78,7 +78,7 @@ bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandB
   }
   if (!demands.may_ask(*node)) return false;
   demands.ask_peer(now, key, *node, out);
-  view.assume(*node, kind.shape);
+  view.assume(now, *node, kind.shape);
   return true;
 }
 
@@ -159,7 +159,8 @@ void LeaseMachine::State::recall_for(base::Time now, const OwnerKey& head, const
     if (seat.holder.kind == SeatBook::Holder::Kind::kGcs || seat.phase != SeatBook::Phase::kHeld) continue;
     ++held[{seat.holder.peer, {seat.holder.owner, seat.holder.key}}];
     if (seat.recalled) coming.add(SeatBook::held(seat));
-    if (!seat.recalled && !seat.blocked && seat.since + limits.lease_quantum <= now) oldest.emplace_back(seat.since, lease);
+    if (!seat.recalled && !seat.blocked && seat.since + limits.lease_quantum <= now)
+      oldest.emplace_back(seat.since, lease);
   }
   std::sort(oldest.begin(), oldest.end());
   const std::size_t mine = demands.find(head)->slots.size();

@@ -74,11 +74,11 @@ struct LeaseMachine::State {
   DemandBook demands;
   std::map<base::NodeId, RequestReceiver> peers;  // Alive ones.
   RequestReceiver gcs;
-  Timers<base::LeaseId> told;                     // Seats whose holder elsewhere has to be told again.
+  Timers<base::LeaseId> told;  // Seats whose holder elsewhere has to be told again.
   std::set<base::WorkerId> gone_owners;
-  std::deque<base::WorkerId> gone_order;          // Oldest first; as many as gone_owners.
-  std::vector<base::Resources> reserved;          // Shapes that nothing may overtake, of the last place().
-  std::optional<base::Time> retry_at;             // place() may succeed then without any other input.
+  std::deque<base::WorkerId> gone_order;  // Oldest first; as many as gone_owners.
+  std::vector<base::Resources> reserved;  // Shapes that nothing may overtake, of the last place().
+  std::optional<base::Time> retry_at;     // place() may succeed then without any other input.
   std::optional<base::Time> recall_at;
   std::uint64_t version = 0;
   base::Resources published;

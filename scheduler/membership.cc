@@ -91,7 +91,8 @@ void MembershipMachine::on(base::Time now, NodeRegistered&& e, base::Outbox<Memb
     out.emplace_back(NodeFenced{e.node, old, "a newer incarnation has come"});
   }
   if (it == nodes_.end() && nodes_.size() - dead_.size() >= limits_.nodes_max) {
-    out.emplace_back(NodeFenced{e.node, e.incarnation, "the cluster has " + std::to_string(limits_.nodes_max) + " nodes, its limit"});
+    out.emplace_back(NodeFenced{e.node, e.incarnation,
+                                "the cluster has " + std::to_string(limits_.nodes_max) + " nodes, its limit"});
     return;
   }
   if (it != nodes_.end()) dead_.erase(it->second.view.version);
@@ -108,7 +109,8 @@ void MembershipMachine::on(base::Time now, NodeHeartbeat&& e, base::Outbox<Membe
   const auto it = nodes_.find(e.node);
   if (it == nodes_.end() || it->second.incarnation != e.incarnation || it->second.view.state == NodeState::kDead) {
     const bool late = it != nodes_.end() && e.incarnation <= it->second.incarnation;
-    out.emplace_back(NodeFenced{e.node, e.incarnation, late ? "this incarnation is over: " + it->second.why : "it is not registered"});
+    out.emplace_back(NodeFenced{e.node, e.incarnation,
+                                late ? "this incarnation is over: " + it->second.why : "it is not registered"});
     return;
   }
   Node& node = it->second;
@@ -138,8 +140,8 @@ void MembershipMachine::on(base::Time now, NodeExited&& e, base::Outbox<Membersh
 // When we were stopped or cut off ourselves, nobody's heartbeat could have come.
 void MembershipMachine::forgive_blackout(base::Time now) {
   const auto gap = now - ran_at_;
-  const bool ours = ran_at_ != base::Time{} && gap > limits_.blackout && next_deadline() &&
-                    now > *next_deadline() + limits_.blackout;
+  const bool ours =
+      ran_at_ != base::Time{} && gap > limits_.blackout && next_deadline() && now > *next_deadline() + limits_.blackout;
   ran_at_ = now;
   if (!ours) return;
   for (auto& [id, node] : nodes_) {
@@ -179,7 +181,8 @@ bool MembershipMachine::is_valid() const {
     dead += is_dead;
     if (is_dead != dead_.contains(node.view.version)) return false;
   }
-  return timers_.size() + dead == nodes_.size() && dead == dead_.size() && dead <= limits_.dead_max && nodes_.size() - dead <= limits_.nodes_max;
+  return timers_.size() + dead == nodes_.size() && dead == dead_.size() && dead <= limits_.dead_max &&
+         nodes_.size() - dead <= limits_.nodes_max;
 }
 
 }  // namespace mobula::scheduler

@@ -60,11 +60,11 @@ struct NodeChanged {
 using MembershipOutput = std::variant<NodeAccepted, NodeFenced, NodeChanged>;
 
 struct MembershipLimits {
-  base::Duration suspect_after = std::chrono::seconds(1);     // Without a heartbeat.
+  base::Duration suspect_after = std::chrono::seconds(1);  // Without a heartbeat.
   base::Duration dead_after = std::chrono::seconds(5);
   base::Duration reconnect_grace = std::chrono::milliseconds(300);  // After its connection closed.
   base::Duration publish_every = std::chrono::milliseconds(20);     // Availability of one node; states go at once.
-  base::Duration blackout = std::chrono::milliseconds(500);   // A gap between two of our own steps that was ours.
+  base::Duration blackout = std::chrono::milliseconds(500);         // A gap between two of our own steps that was ours.
   std::size_t nodes_max = 20'000;
   std::size_t dead_max = 4'096;  // Dead nodes kept for listing and fencing; the oldest go first.
 };
@@ -103,10 +103,10 @@ class MembershipMachine {
     NodeView view;
     std::uint64_t incarnation = 0;
     std::string why;
-    std::uint64_t heard_version = 0;          // Of the newest availability that was heard.
-    base::Time heard_at{};                    // Last sign of life.
-    std::optional<base::Time> closed_at;      // Its connection is closed since.
-    std::optional<base::Time> publish_at;     // Availability waits to be published.
+    std::uint64_t heard_version = 0;       // Of the newest availability that was heard.
+    base::Time heard_at{};                 // Last sign of life.
+    std::optional<base::Time> closed_at;   // Its connection is closed since.
+    std::optional<base::Time> publish_at;  // Availability waits to be published.
     base::Time published_at{};
   };
 
@@ -115,8 +115,7 @@ class MembershipMachine {
   void on(base::Time now, NodeConnectionClosed&& event, base::Outbox<MembershipOutput>& out);
   void on(base::Time now, NodeExited&& event, base::Outbox<MembershipOutput>& out);
   void forgive_blackout(base::Time now);
-  void set_state(base::Time now, Node& node, NodeState state, std::string why,
-                 base::Outbox<MembershipOutput>& out);
+  void set_state(base::Time now, Node& node, NodeState state, std::string why, base::Outbox<MembershipOutput>& out);
   void publish(base::Time now, Node& node, base::Outbox<MembershipOutput>& out);
   void forget_oldest_dead();
   void check(base::Time now, Node& node, base::Outbox<MembershipOutput>& out);

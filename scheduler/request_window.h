@@ -35,10 +35,10 @@ class RequestSender {
 class RequestReceiver {
  public:
   enum class Fate : unsigned char {
-    kNew,    // Never seen: do it.
-    kSeen,   // Done or under way: answer again from what is known now.
-    kStale,  // Answered long ago, the sender knows: ignore.
-    kBeyond, // Outside the window: the sender breaks the protocol; ignore.
+    kNew,     // Never seen: do it.
+    kSeen,    // Done or under way: answer again from what is known now.
+    kStale,   // Answered long ago, the sender knows: ignore.
+    kBeyond,  // Outside the window: the sender breaks the protocol; ignore.
   };
 
   explicit RequestReceiver(std::uint64_t size) : size_(size) {}

@@ -30,16 +30,16 @@ class SeatBook {
   struct Holder {
     enum class Kind : unsigned char { kHome = 1, kPeer, kGcs };
     Kind kind = Kind::kHome;
-    base::NodeId peer;       // Of kPeer.
-    base::WorkerId owner;    // Of kHome and kPeer.
+    base::NodeId peer;     // Of kPeer.
+    base::WorkerId owner;  // Of kHome and kPeer.
     std::uint32_t key = 0;
-    base::ActorId actor;     // Of kGcs.
+    base::ActorId actor;  // Of kGcs.
   };
   enum class Phase : unsigned char {
     kWaiting = 1,  // For a worker.
     kHeld,
-    kLost,         // The worker is gone, the holder has not confirmed that it knows.  Holds nothing.
-    kLeaving,      // The holder is done with it, the worker is asked to go.
+    kLost,     // The worker is gone, the holder has not confirmed that it knows.  Holds nothing.
+    kLeaving,  // The holder is done with it, the worker is asked to go.
   };
   struct Seat {
     Holder holder;
@@ -49,8 +49,8 @@ class SeatBook {
     base::WorkerId worker;  // Of kHeld and kLeaving.
     bool blocked = false;
     bool recalled = false;
-    base::Time since{};     // When it was held.
-    std::string cause;      // Of kLost.
+    base::Time since{};  // When it was held.
+    std::string cause;   // Of kLost.
   };
   struct Event {
     enum class Kind : unsigned char { kReady = 1, kLost, kFailed };  // A failed seat is gone already.
@@ -69,8 +69,7 @@ class SeatBook {
   const WorkerPool& pool() const { return pool_; }
 
   // REQUIRES: available() covers shape; the lease is new.
-  void take(base::Time now, const base::LeaseId& lease, Holder holder, const base::JobId& job,
-            base::Resources shape);
+  void take(base::Time now, const base::LeaseId& lease, Holder holder, const base::JobId& job, base::Resources shape);
   // The holder is done with it.  Harmless for a seat that is not there.
   void release(base::Time now, const base::LeaseId& lease, WorkerFate fate, StopMode mode,
                base::Outbox<LeaseOutput>& out);

@@ -17,9 +17,7 @@ void SubmitMachine::step(base::Time now, SubmitInput input, base::Outbox<SubmitO
 }
 
 void SubmitMachine::tick(base::Time now, base::Outbox<SubmitOutput>& out) {
-  const auto later = [](const Backoff& a, const Backoff& b) {
-    return a.at != b.at ? a.at > b.at : a.order > b.order;
-  };
+  const auto later = [](const Backoff& a, const Backoff& b) { return a.at != b.at ? a.at > b.at : a.order > b.order; };
   while (!backoffs_.empty() && backoffs_.front().at <= now) {
     std::pop_heap(backoffs_.begin(), backoffs_.end(), later);
     const Backoff due = backoffs_.back();

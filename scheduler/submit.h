@@ -17,9 +17,9 @@ struct SubmitLimits {
   std::uint32_t tasks_max = 1u << 26;
   std::uint32_t keys_max = 1u << 16;
   std::uint32_t workers_max = 1u << 16;
-  std::uint32_t want_max = 4'096;        // Slots of one key.
-  std::uint64_t grant_window = 1'024;    // The raylet's owner_window.
-  std::uint32_t depth_max = 16;          // Tasks in flight on one worker; at most kDepthMax.
+  std::uint32_t want_max = 4'096;                               // Slots of one key.
+  std::uint64_t grant_window = 1'024;                           // The raylet's owner_window.
+  std::uint32_t depth_max = 16;                                 // Tasks in flight on one worker; at most kDepthMax.
   base::Duration pile_target = std::chrono::microseconds(200);  // Work that may wait on one worker.
   base::Duration drain_target = std::chrono::milliseconds(5);   // In which the slots wanted would empty the queue.
   base::Duration stall_after = std::chrono::milliseconds(2);    // No result so long: take back what waits behind.
@@ -74,11 +74,11 @@ class SubmitMachine {
   // Lists run through the slots: a waiting task stands in its key's line, one in flight in its worker's.
   struct Task {
     std::uint32_t next = kNone, previous = kNone;
-    std::uint32_t worker = kNone;    // Of kInFlight.
+    std::uint32_t worker = kNone;  // Of kInFlight.
     std::uint32_t key = 0;
     std::uint32_t attempt = 0;
     std::uint32_t retries_left = 0;
-    std::uint32_t tag = 0;           // Tells a new use of the handle from an old backoff.
+    std::uint32_t tag = 0;  // Tells a new use of the handle from an old backoff.
     TaskState state = TaskState::kUnknown;
     bool cancelled = false;
   };
@@ -86,12 +86,12 @@ class SubmitMachine {
     std::uint32_t first = kNone, last = kNone, size = 0;
   };
   struct Worker {
-    List tasks;  // In flight, oldest first.
+    List tasks;                                    // In flight, oldest first.
     std::uint32_t next = kNone, previous = kNone;  // In its key's bucket.
     std::uint32_t key = 0;
     WorkerState state = WorkerState::kUnknown;
-    bool asked_back = false;         // TakeBack has been sent since the last result.
-    base::Time moved_at{};           // Last result, or first push after none was in flight.
+    bool asked_back = false;  // TakeBack has been sent since the last result.
+    base::Time moved_at{};    // Last result, or first push after none was in flight.
     base::LeaseId lease;
   };
   struct Key {
@@ -100,11 +100,11 @@ class SubmitMachine {
     std::uint64_t filled = 0;                          // Bit n: buckets[n] is not empty.
     std::uint32_t depth = 1;
     std::uint32_t in_flight = 0, backing_off = 0, workers = 0;  // workers: serving ones.
-    std::int64_t mean_ns = -1;       // Of run times, moving; -1: none yet.
-    std::uint32_t want = 0;          // As last told.
+    std::int64_t mean_ns = -1;                                  // Of run times, moving; -1: none yet.
+    std::uint32_t want = 0;                                     // As last told.
     std::uint64_t seq = 0, acked = 0;
     base::Time told_at{};
-    bool live = false;               // In live_keys_.
+    bool live = false;                         // In live_keys_.
     std::optional<base::Time> starving_since;  // Tasks wait and there is no worker at all.
   };
   struct Backoff {
@@ -162,15 +162,15 @@ class SubmitMachine {
   std::vector<Task> tasks_;
   std::vector<Worker> workers_;
   std::vector<Key> keys_;
-  std::vector<std::uint32_t> live_workers_;        // Serving and draining.
-  std::vector<std::uint32_t> live_keys_;           // With tasks, workers or a demand unacknowledged.
-  std::vector<Backoff> backoffs_;                  // A heap, the earliest first.
+  std::vector<std::uint32_t> live_workers_;  // Serving and draining.
+  std::vector<std::uint32_t> live_keys_;     // With tasks, workers or a demand unacknowledged.
+  std::vector<Backoff> backoffs_;            // A heap, the earliest first.
   std::uint64_t backoff_order_ = 0;
   std::map<base::LeaseId, Returning> returning_;
   RequestReceiver grants_;
   std::size_t starving_keys_ = 0;
-  bool hungry_ = false;                            // Some key has starved for stall_after.
-  base::Time sweep_at_ = base::Time::max();        // The next look over workers and keys.
+  bool hungry_ = false;                      // Some key has starved for stall_after.
+  base::Time sweep_at_ = base::Time::max();  // The next look over workers and keys.
 };
 
 }  // namespace mobula::scheduler

@@ -71,8 +71,8 @@ struct KeyUnschedulable {
   KeyIndex key = 0;
   std::uint64_t seq = 0;
 };
-using SubmitInput = std::variant<Submit, Cancel, Granted, TaskFinished, TaskReturned, WorkerLost, Recalled,
-                                 DemandAcked, ReturnAcked, KeyUnschedulable>;
+using SubmitInput = std::variant<Submit, Cancel, Granted, TaskFinished, TaskReturned, WorkerLost, Recalled, DemandAcked,
+                                 ReturnAcked, KeyUnschedulable>;
 
 // ---- What the machine asks of the owner --------------------------------------------------------
 
@@ -108,16 +108,15 @@ struct Retry {  // The task will be pushed again, not before `at`.
 };
 struct Fail {  // The task has ended without a result.
   enum class Why : unsigned char {
-    kWorkerDied = 1,   // And no retries are left.
-    kTaskError = 2,    // kAgain, and no retries are left: the error is the last one seen.
+    kWorkerDied = 1,  // And no retries are left.
+    kTaskError = 2,   // kAgain, and no retries are left: the error is the last one seen.
     kCancelled = 3,
     kUnschedulable = 4,
-    kQueueFull = 5,    // tasks_max.
+    kQueueFull = 5,  // tasks_max.
   };
   TaskHandle task = 0;
   Why why = Why::kWorkerDied;
 };
-using SubmitOutput =
-    std::variant<Push, TakeBack, CancelRunning, SetDemand, AckGrant, ReturnLease, Retry, Fail>;
+using SubmitOutput = std::variant<Push, TakeBack, CancelRunning, SetDemand, AckGrant, ReturnLease, Retry, Fail>;
 
 }  // namespace mobula::scheduler

@@ -110,14 +110,14 @@ void SubmitMachine::again(base::Time now, std::uint32_t id, Fail::Why why, base:
   if (task.retries_left != kRetryForever) --task.retries_left;
   ++task.attempt;
   const std::uint32_t doublings = std::min(task.attempt - 1, 20u);
-  const base::Duration delay = std::min(limits_.retry_backoff * (std::int64_t{1} << doublings), limits_.retry_backoff_max);
+  const base::Duration delay =
+      std::min(limits_.retry_backoff * (std::int64_t{1} << doublings), limits_.retry_backoff_max);
   const base::Time at = why == Fail::Why::kWorkerDied ? now + delay : now;
   task.state = TaskState::kBackingOff;
   ++keys_[task.key].backing_off;
   backoffs_.push_back({at, backoff_order_++, id, task.tag});
-  std::push_heap(backoffs_.begin(), backoffs_.end(), [](const Backoff& a, const Backoff& b) {
-    return a.at != b.at ? a.at > b.at : a.order > b.order;
-  });
+  std::push_heap(backoffs_.begin(), backoffs_.end(),
+                 [](const Backoff& a, const Backoff& b) { return a.at != b.at ? a.at > b.at : a.order > b.order; });
   out.emplace_back(Retry{id, task.attempt, at});
 }
 

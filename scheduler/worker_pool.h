@@ -30,7 +30,7 @@ struct WorkerPoolLimits {
   std::uint32_t cores = 1;            // Workers kept idle, and started ahead for each job.
   std::uint32_t workers_max = 1'024;  // Processes, starting ones included: the headroom for nested waits.
   std::uint32_t starting_max = 16;    // At a time.
-  base::Duration idle_timeout = std::chrono::seconds(2);    // Of workers beyond `cores`.
+  base::Duration idle_timeout = std::chrono::seconds(2);          // Of workers beyond `cores`.
   base::Duration start_backoff = std::chrono::milliseconds(100);  // After a failed start, doubling
   base::Duration start_backoff_max = std::chrono::seconds(5);     // up to this.
 };
@@ -48,7 +48,7 @@ class WorkerPool {
     base::JobId job;
     std::string address;
     State state = State::kIdle;
-    base::LeaseId lease;       // Of kHeld, and of kLeaving when a lease made it leave.
+    base::LeaseId lease;  // Of kHeld, and of kLeaving when a lease made it leave.
     base::Time idle_since{};
   };
 
@@ -69,8 +69,8 @@ class WorkerPool {
   const Worker* find(const base::WorkerId& worker) const;
 
   // Asks for the workers that `waiting` leases per job lack; makes room among other jobs' idle ones.
-  void start(base::Time now, const std::map<base::JobId, std::uint32_t>& waiting,
-             base::Outbox<StartWorkers>& starts, base::Outbox<StopWorker>& stops);
+  void start(base::Time now, const std::map<base::JobId, std::uint32_t>& waiting, base::Outbox<StartWorkers>& starts,
+             base::Outbox<StopWorker>& stops);
   void reap(base::Time now, base::Outbox<StopWorker>& out);
   std::optional<base::Time> next_deadline() const;
 
@@ -84,7 +84,7 @@ class WorkerPool {
   struct Job {
     std::vector<base::WorkerId> idle;  // Longest idle first.
     std::uint32_t starting = 0;
-    std::uint32_t ahead = 0;           // Still to be started before anyone asks.
+    std::uint32_t ahead = 0;  // Still to be started before anyone asks.
     base::Duration backoff{0};
     std::optional<base::Time> start_after;
   };

@@ -36,8 +36,9 @@ TEST(ClusterView, PackThenSpreadPrefersHomeThenHalfEmptyNodesThenTheLeastUsed) {
   const Strategy strategy;
   EXPECT_EQ(view.pick(at(0), {one, strategy, kA, std::nullopt}), kA);
   EXPECT_EQ(view.pick(at(0), {one, strategy, kA, kA}), kC);
-  view.assume(kC, res({{"cpus", 3}}));
+  view.assume(at(0), kC, res({{"cpus", 3}}));
   EXPECT_EQ(view.pick(at(0), {one, strategy, kA, kA}), kB);
+  EXPECT_EQ(view.pick(at(100), {one, strategy, kA, kA}), kC);  // Nothing was heard: the guess has worn off.
 }
 
 TEST(ClusterView, SpreadTakesTheLeastUsed) {
@@ -54,7 +55,7 @@ TEST(ClusterView, ANodeThatRefusedIsLeftAloneForAMoment) {
   view.apply(node(kA, 1, 4, 4));
   const base::Resources one = res({{"cpus", 1}});
   const Strategy strategy;
-  view.correct(at(0), kA, res({{"cpus", 4}}));
+  view.refused(at(0), kA);
   EXPECT_EQ(view.pick(at(1), {one, strategy, kB, std::nullopt}), std::nullopt);
   EXPECT_EQ(view.next_retry(at(1)), at(20));
   EXPECT_EQ(view.pick(at(20), {one, strategy, kB, std::nullopt}), kA);

@@ -29,6 +29,10 @@ std::set<const ObjectState*>& live() {
   static std::set<const ObjectState*> states;
   return states;
 }
+// What travels inside values, held until the session ends.
+std::vector<ObjectRef> shipped_refs;
+std::deque<ActorRef> shipped_actors;
+
 ObjectId next_id() {
   static std::uint32_t n = 0;
   return ObjectId::from_words(1, 2, 3, ++n);
@@ -309,7 +313,11 @@ LocalSession::LocalSession() : runtime_(std::make_unique<LocalRuntime>()) {
   mobula::detail::begin_session();
   the_runtime = runtime_.get();
 }
-LocalSession::~LocalSession() { the_runtime = nullptr; }
+LocalSession::~LocalSession() {
+  shipped_refs.clear();
+  shipped_actors.clear();
+  the_runtime = nullptr;
+}
 
 }  // namespace mobula::tests
 
@@ -328,8 +336,7 @@ Runtime& require_current() {
 void Encoder::ref(const ObjectRef& ref) {
   meta_.put(ref.state());
   refs_.push_back(ref);
-  // Held for ever by the id's reader: a test that ships a Ref decodes it once.
-  new ObjectRef(ref);
+  tests::shipped_refs.push_back(ref);
 }
 ObjectRef Decoder::ref() {
   auto* state = get<ObjectState*>();
@@ -339,9 +346,12 @@ ObjectRef Decoder::ref() {
   }
   return ObjectRef(state);
 }
-void Encoder::actor(const ActorRef& actor) { meta_.put(new ActorRef(actor)); }
+void Encoder::actor(const ActorRef& actor) {
+  tests::shipped_actors.push_back(actor);
+  meta_.put(&tests::shipped_actors.back());
+}
 ActorRef Decoder::actor() {
-  const auto* actor = get<ActorRef*>();
+  const auto* actor = get<const ActorRef*>();
   return ok() && actor != nullptr ? *actor : ActorRef();
 }
 

@@ -52,6 +52,16 @@ class Array {
   using Extents = std::array<std::size_t, Rank>;
 
   Array() = default;
+  // Shows memory of somebody else, read-only, that `keep_alive` holds.
+  static Array view(const T* data, const Extents& shape, const Extents& strides,
+                    std::shared_ptr<const void> keep_alive) {
+    Array array;
+    array.data_ = data;
+    array.extents_ = shape;
+    array.strides_ = strides;
+    array.keep_alive_ = std::move(keep_alive);
+    return array;
+  }
 
   const Extents& shape() const { return extents_; }
   const Extents& strides() const { return strides_; }

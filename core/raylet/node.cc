@@ -1,5 +1,6 @@
 #include "core/raylet/node.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -71,6 +72,7 @@ Node::~Node() {
   for (auto& [id, watched] : driver_pidfds_) loop_.remove(watched.second);
   clients_.clear();
   peers_.reset();
+  data_.reset();  // Its thread writes into what pulls_ holds.
 }
 
 transport::ChannelOptions Node::channel_options() const {
@@ -132,7 +134,38 @@ Result<void> Node::open() {
   hello.set_node_id(id_.bytes());
   hello.set_incarnation(incarnation_);
   hello.set_host_key(host_key_);
+  const auto data = open_data(hello);
+  if (!data) return data.error();
   peers_ = std::make_unique<Peers>(loop_, Peers::Self{id_, incarnation_, host_key_, channel_options(), hello}, peer_events());
+  return {};
+}
+
+// The raylet is a process of its own store like any other.
+Result<void> Node::open_data(proto::PeerHello& hello) {
+  const auto setting = options_.settings.find("node_link");
+  const auto link = parse_node_link(setting == options_.settings.end() ? std::string() : setting->second);
+  if (!link) return link.error();
+  const auto slot = store_->attach(::getpid());
+  if (!slot) return slot.error();
+  auto client = objstore::StoreClient::attach(os::Fd(::fcntl(slot->control_fd, F_DUPFD_CLOEXEC, 0)),
+                                              os::Fd(::fcntl(slot->data_fd, F_DUPFD_CLOEXEC, 0)), slot->slot);
+  if (!client) return client.error();
+  DataPlane::Options data;
+  data.credentials = channel_options().credentials;
+  data.socket_directory = options_.session_directory;
+  data.interface = options_.tcp_interface;
+  data.link = *link;
+  data.host_key = host_key_;
+  data.data_fd = client->data_fd();
+  data.mapping = client->mapping();
+  auto plane = DataPlane::create(loop_, data);
+  if (!plane) return plane.error();
+  data_ = std::move(*plane);
+  data_->offer(hello);
+  pulls_ = std::make_unique<PullDriver>(
+      loop_, id_, *store_, std::move(*client), *data_,
+      PullDriver::Ports{.peer = [this](const NodeId& peer) { return peers_->channel(peer); },
+                        .name = [this](const NodeId& peer) { return peers_->name_of(peer); }});
   return {};
 }
 
@@ -219,9 +252,10 @@ Peers::Events Node::peer_events() {
   return {
       .lease = [this](const NodeId& peer, const proto::PeerLease& message) { leases_->from_peer(peer, message); },
       .dead = [this](const proto::NodeInfo& peer) { peer_died(peer); },
-      .hello = [](const proto::PeerHello&) {},
+      .hello = [this](const proto::PeerHello& hello) { data_->peer_offers(hello); },
       .serve =
-          [this](const NodeId&, rpc::Rpc& rpc) {
+          [this](const NodeId& peer, rpc::Rpc& rpc) {
+            pulls_->serve_peer(peer, rpc);
             rpc.on<proto::LogLines>(proto::PEER_LOG_LINES, [this](proto::LogLines&& lines, rpc::Responder responder) {
               if (lines.lines_size() != 0) deliver_lines(to_id<JobId>(lines.lines(0).job_id()), lines);
               responder.reply(proto::Empty());
@@ -335,6 +369,7 @@ void Node::view_changed(const proto::ClusterView& view) {
 }
 
 void Node::peer_died(const proto::NodeInfo& peer) {
+  pulls_->peer_gone(to_id<NodeId>(peer.node_id()));
   proto::NodeDead message;
   message.set_node_id(peer.node_id());
   message.set_incarnation(peer.incarnation());

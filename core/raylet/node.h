@@ -14,12 +14,14 @@
 #include "core/raylet/actor_watch.h"
 #include "core/raylet/admission.h"
 #include "core/raylet/clients.h"
+#include "core/raylet/data_plane.h"
 #include "core/raylet/gcs_link.h"
 #include "core/raylet/heartbeat.h"
 #include "core/raylet/jobs.h"
 #include "core/raylet/lease_driver.h"
 #include "core/raylet/log_capture.h"
 #include "core/raylet/peers.h"
+#include "core/raylet/pull_driver.h"
 #include "core/raylet/store_service.h"
 #include "core/raylet/worker_host.h"
 #include "core/worker/spin_tokens.h"
@@ -51,6 +53,7 @@ class Node {
   Node(os::EventLoop& loop, const cluster::RayletOptions& options, const os::Secret& secret);
   base::Result<void> open();
   base::Result<void> open_spin_page();
+  base::Result<void> open_data(proto::PeerHello& hello);
   transport::ChannelOptions channel_options() const;
 
   LeaseDriver::Ports lease_ports();
@@ -102,6 +105,8 @@ class Node {
   std::unique_ptr<WorkerHost> workers_;
   std::unique_ptr<LeaseDriver> leases_;
   std::unique_ptr<Jobs> jobs_;
+  std::unique_ptr<DataPlane> data_;
+  std::unique_ptr<PullDriver> pulls_;
   std::unique_ptr<Peers> peers_;
   Clients clients_;
   std::map<base::WorkerId, std::pair<os::Fd, os::EventLoop::Id>> driver_pidfds_;  // Whose slots wait for their end.

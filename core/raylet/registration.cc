@@ -129,6 +129,7 @@ void Node::complete(Client& client, const rpc::Responder& responder) {
   store_->serve(rpc, slot->slot);
   leases_->serve(rpc, client.id, client.job);
   watch_->serve(rpc, client.id);
+  pulls_->serve(rpc);
   if (client.kind == proto::Register::WORKER) {
     actors_->serve(rpc, client.id);
     rpc.serve(proto::WORKER_READY, [this, id = client.id](rpc::Message&&, rpc::Responder) { workers_->ready(id); });

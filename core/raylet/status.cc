@@ -23,6 +23,7 @@ std::string Node::status_json() const {
     workers.push_back(std::move(row));
   }
   const auto stats = store_->store().stats();
+  const auto pulls = pulls_->counts();
   const auto counts = leases_->machine().counts();
   json out = {
       {"name", options_.name},
@@ -45,6 +46,7 @@ std::string Node::status_json() const {
         {"secondary", stats.secondary_bytes},
         {"objects", stats.objects},
         {"free", stats.free_bytes}}},
+      {"pulls", {{"now", pulls.pulling}, {"bytes", pulls.bytes_pulled}, {"bytes_served", pulls.bytes_served}}},
       {"settings", options_.settings},
   };
   return out.dump();

@@ -54,9 +54,11 @@ std::string TestDriver::connect(const std::string& raylet, const os::Secret& sec
   for (const auto& v : os::environment()) request.add_env(v);
   for (const auto& v : extra_env) request.add_env(v);
   std::optional<std::string> answer;
-  rpc_->ask<proto::Registered>(proto::REGISTER, request, std::chrono::seconds(10), [&](base::Result<proto::Registered> reply) {
-    if (reply) registered = *reply;
+  rpc_->call(proto::REGISTER, request, std::chrono::seconds(10), [&](base::Result<rpc::Message> reply) {
     answer = reply ? std::string() : reply.error().what;
+    if (!reply || !rpc::Rpc::parse(reply->payload, registered)) return;
+    auto client = objstore::StoreClient::attach(std::move(reply->fds.at(0)), std::move(reply->fds.at(1)), registered.store_slot());
+    if (client) store_.emplace(std::move(*client));
   });
   wait([&] { return answer.has_value(); }, std::chrono::seconds(15));
   return answer.value_or("no answer");
@@ -91,6 +93,42 @@ bool TestDriver::finish_job() {
   });
   wait([&] { return answered; });
   return ok;
+}
+
+std::string TestDriver::ask(proto::MessageType type, const google::protobuf::MessageLite& request, google::protobuf::MessageLite& reply) {
+  std::optional<std::string> answer;
+  rpc_->call(type, request, std::chrono::seconds(20), [&](base::Result<rpc::Message> message) {
+    answer = message ? std::string() : message.error().what;
+    if (message && !rpc::Rpc::parse(message->payload, reply)) answer = "malformed";
+  });
+  wait([&] { return answer.has_value(); }, std::chrono::seconds(25));
+  return answer.value_or("no answer");
+}
+
+std::string TestDriver::put(const base::ObjectId& object, base::ConstBytes value) {
+  auto allocation = store_->allocate(value.size());
+  if (!allocation) {
+    proto::LeaseSlab request;
+    request.set_bytes(store_->slab_bytes_needed());
+    proto::SlabGrant slab;
+    const std::string refused = ask(proto::LEASE_SLAB, request, slab);
+    if (!refused.empty()) return refused;
+    (void)store_->add_slab({slab.offset(), slab.size()});
+    allocation = store_->allocate(value.size());
+  }
+  if (!allocation) return allocation.error().what;
+  allocation->write(0, value);
+  const auto sealed = store_->seal(std::move(*allocation), object, objstore::Copy::kPrimary);
+  return sealed ? "" : sealed.error().what;
+}
+
+std::string TestDriver::pull(const base::ObjectId& object, const std::string& holder_node, std::uint64_t size) {
+  proto::Pull request;
+  request.set_object_id(object.bytes());
+  request.set_size(size);
+  request.add_holders(holder_node);
+  proto::Pulled done;
+  return ask(proto::PULL, request, done);
 }
 
 bool TestDriver::wait(const std::function<bool()>& condition, std::chrono::milliseconds patience) {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "core/os/event_loop.h"
 #include "core/os/secret.h"
 #include "core/rpc/rpc.h"
+#include "objstore/store.h"
 
 namespace mobula::testing {
 
@@ -26,6 +28,13 @@ class TestDriver {
   void demand(std::uint32_t key, std::uint32_t want, const base::Resources& shape, const proto::Strategy& strategy = {});
   void return_lease(const std::string& lease);
   bool finish_job();
+  // Through the node's store; the error's text, or empty.
+  std::string put(const base::ObjectId& object, base::ConstBytes value);
+  std::string pull(const base::ObjectId& object, const std::string& holder_node, std::uint64_t size);
+  objstore::StoreClient& store() { return *store_; }
+  // A request whose answer is waited for: the error's text, or empty.
+  std::string ask(proto::MessageType type, const google::protobuf::MessageLite& request, google::protobuf::MessageLite& reply);
+
   // Runs the loop until it is true; false when the time is over.
   bool wait(const std::function<bool()>& condition, std::chrono::milliseconds patience = std::chrono::seconds(10));
 
@@ -46,6 +55,7 @@ class TestDriver {
  private:
   os::EventLoop loop_;
   std::unique_ptr<rpc::Rpc> rpc_;
+  std::optional<objstore::StoreClient> store_;
   std::uint64_t sequence_ = 0;
 };
 

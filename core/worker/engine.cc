@@ -48,10 +48,7 @@ void sleep_on(int fd, std::optional<base::Duration> timeout) {
 
 Engine::Engine() : pid_(static_cast<std::uint32_t>(::getpid())) {}
 
-Engine::~Engine() {
-  stop();
-  release_token();
-}
+Engine::~Engine() { stop(); }
 
 void Engine::stop() {
   stopping_.store(true);
@@ -59,6 +56,7 @@ void Engine::stop() {
   os::futex_wake(service_asleep_, 1);
   loop_.wake();
   if (service_.joinable()) service_.join();
+  release_token();
 }
 
 void Engine::start(Links& links, SpinTokens tokens) {

@@ -32,14 +32,19 @@ bool is_well_framed(ConstBytes payload) {
   return true;
 }
 
-View aligned_copy(ConstBytes payload) {
-  const std::size_t n = align_up(payload.size() == 0 ? 1 : payload.size(), kBufferAlign);
+View aligned_block(std::size_t bytes) {
+  const std::size_t n = align_up(bytes == 0 ? 1 : bytes, kBufferAlign);
   auto* block = static_cast<std::byte*>(::operator new(n, std::align_val_t{kBufferAlign}));
-  if (!payload.empty()) std::memcpy(block, payload.data(), payload.size());
   std::shared_ptr<const void> keep(block, [](const void* p) {
     ::operator delete(const_cast<void*>(p), std::align_val_t{kBufferAlign});
   });
-  return {{block, payload.size()}, std::move(keep)};
+  return {{block, bytes}, std::move(keep)};
+}
+
+View aligned_copy(ConstBytes payload) {
+  View block = aligned_block(payload.size());
+  if (!payload.empty()) std::memcpy(const_cast<std::byte*>(block.bytes.data()), payload.data(), payload.size());
+  return block;
 }
 
 void LocalObject::settle_inline(ConstBytes payload) {

@@ -102,6 +102,8 @@ class LocalObject final : public ObjectState {
 
 inline LocalObject& local(const ObjectRef& ref) { return *static_cast<LocalObject*>(ref.state()); }
 
+// An uninitialised heap block at a multiple of kBufferAlign.
+View aligned_block(std::size_t bytes);
 // A heap block at a multiple of kBufferAlign, for payloads whose buffers are read in place.
 View aligned_copy(ConstBytes payload);
 // True when the payload has buffers (which want alignment) and is not just a meta stream.

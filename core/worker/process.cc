@@ -9,6 +9,7 @@
 #include "core/os/log.h"
 #include "core/os/process.h"
 #include "core/worker/log_line.h"
+#include "core/worker/writable.h"
 #include "transport/shm/shm.h"
 #include "transport/sock/sock.h"
 #ifdef MOBULA_HAVE_UCX
@@ -39,42 +40,7 @@ ErrorInfo store_error(const base::Error& why, std::size_t bytes) {
   return error;
 }
 
-// Heap memory for values that travel inside messages.
-class HeapObject final : public WritableObject {
- public:
-  explicit HeapObject(std::size_t n) : view(aligned_copy({})), size(n) {
-    const std::size_t padded = align_up(n == 0 ? 1 : n, kBufferAlign);
-    auto* block = static_cast<std::byte*>(::operator new(padded, std::align_val_t{kBufferAlign}));
-    view = {{block, n}, std::shared_ptr<const void>(block, [](const void* p) {
-              ::operator delete(const_cast<void*>(p), std::align_val_t{kBufferAlign});
-            })};
-  }
-  Bytes bytes() override { return {const_cast<std::byte*>(view.bytes.data()), size}; }
-  View view;
-  std::size_t size;
-};
-
 }  // namespace
-
-// Memory of the node's store, not sealed yet.
-class StoreObject final : public WritableObject {
- public:
-  StoreObject(Engine& engine, LocalStore& store, objstore::Allocation allocation)
-      : engine_(engine), store_(store), allocation(std::move(allocation)) {}
-  ~StoreObject() override {
-    if (!allocation.valid()) return;
-    Engine::Lock lock(engine_);
-    store_.abort(std::move(allocation));
-  }
-  Bytes bytes() override { return allocation.bytes(); }
-
- private:
-  Engine& engine_;
-  LocalStore& store_;
-
- public:
-  objstore::Allocation allocation;
-};
 
 // ---- joining ----------------------------------------------------------------------------------------
 
@@ -332,7 +298,7 @@ Result<ObjectRef> Process::put(Encoder&& value) {
     } else {
       HeapObject heap(size);
       value.flatten(heap.bytes().data());
-      local(ref).settle_view(heap.view);
+      local(ref).settle_view(heap.view());
     }
     return ref;
   }();
@@ -368,12 +334,12 @@ ObjectRef Process::seal(std::unique_ptr<WritableObject> object) {
   ObjectRef ref(references_->make(next_put()));
   LocalObject& made = local(ref);
   if (auto* heap = dynamic_cast<HeapObject*>(object.get())) {
-    made.settle_view(heap->view);
+    made.settle_view(heap->view());
     return ref;
   }
   auto& stored = static_cast<StoreObject&>(*object);
-  const std::size_t size = stored.allocation.bytes().size();
-  const auto sealed = store_->seal(std::move(stored.allocation), made.id(), objstore::Copy::kPrimary);
+  const std::size_t size = stored.allocation().bytes().size();
+  const auto sealed = store_->seal(std::move(stored.allocation()), made.id(), objstore::Copy::kPrimary);
   std::optional<View> view;
   if (sealed) view = store_->get(made.id());
   if (view) {

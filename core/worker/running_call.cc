@@ -4,6 +4,7 @@
 
 #include "core/os/host.h"
 #include "core/worker/executor.h"
+#include "core/worker/writable.h"
 
 namespace mobula::runtime {
 
@@ -153,37 +154,49 @@ void RunningCall::result(std::uint32_t index, Encoder&& value) {
   }
 }
 
+void RunningCall::result(std::uint32_t index, std::unique_ptr<WritableObject> sealed) {
+  if (auto* heap = dynamic_cast<HeapObject*>(sealed.get())) {
+    Returned head;
+    head.size = heap->bytes().size();
+    return append_result(index, head, heap->bytes());
+  }
+  seal_result(index, static_cast<StoreObject&>(*sealed).allocation());
+}
+
 void RunningCall::store_result(std::uint32_t index, const Encoder& value) {
   const Executor::Parts& p = executor_.parts();
   const std::size_t size = value.payload_bytes();
   Engine::Lock lock(p.engine);
   auto allocation = p.store.allocate(lock, size);
-  if (!allocation) {
-    ErrorInfo full;
-    full.kind = base::ErrorKind::kObjectStoreFull;
-    full.what = "a result of " + std::to_string(size) + " bytes does not fit into the node's store";
-    full.evidence.push_back(allocation.error().what);
-    full.remedy = "return less, drop references that are not needed, or give the store more: MOBULA_STORE_BYTES";
-    lock.unlock();
-    return fail(full);
-  }
   lock.unlock();
+  if (!allocation) return fail_full(size, allocation.error().what);
   value.flatten(allocation->bytes().data());
-  lock.lock();
-  const auto sealed = p.store.seal(std::move(*allocation), base::object_of(header.task, index + 1),
-                                   objstore::Copy::kPrimary);
+  seal_result(index, *allocation);
+}
+
+// Under the id of the return, so that the object need not be copied to become one.
+void RunningCall::seal_result(std::uint32_t index, objstore::Allocation& allocation) {
+  const Executor::Parts& p = executor_.parts();
+  const std::size_t size = allocation.bytes().size();
+  Engine::Lock lock(p.engine);
+  const auto sealed =
+      p.store.seal(std::move(allocation), base::object_of(header.task, index + 1), objstore::Copy::kPrimary);
   lock.unlock();
-  if (!sealed) {
-    ErrorInfo full;
-    full.kind = base::ErrorKind::kObjectStoreFull;
-    full.what = sealed.error().what;
-    return fail(full);
-  }
+  if (!sealed) return fail_full(size, sealed.error().what);
   Returned head;
   head.place = Place::kStore;
   head.holders = 1;
   head.size = size;
   append_result(index, head, base::object_bytes(p.links.self().node));
+}
+
+void RunningCall::fail_full(std::size_t size, const std::string& why) {
+  ErrorInfo full;
+  full.kind = base::ErrorKind::kObjectStoreFull;
+  full.what = "a result of " + std::to_string(size) + " bytes does not fit into the node's store";
+  full.evidence.push_back(why);
+  full.remedy = "return less, drop references that are not needed, or give the store more: MOBULA_STORE_BYTES";
+  fail(full);
 }
 
 void RunningCall::describe(ErrorInfo& e) const {

@@ -9,6 +9,7 @@
 #include "core/worker/links.h"
 #include "core/worker/local_object.h"
 #include "core/worker/messages.h"
+#include "objstore/store.h"
 #include "core/worker/runtime.h"
 #include "core/worker/thread_context.h"
 
@@ -77,6 +78,8 @@ class RunningCall final : public Invocation {
   bool read_dependency(base::Cursor& in, Dependency& dependency, ArgumentView& view);
   void append_result(std::uint32_t index, const Returned& head, ConstBytes bytes);
   void store_result(std::uint32_t index, const Encoder& value);
+  void seal_result(std::uint32_t index, objstore::Allocation& allocation);
+  void fail_full(std::size_t size, const std::string& why);
   void describe(ErrorInfo& error) const;
 
   Executor& executor_;

@@ -235,7 +235,7 @@ TEST(Array, CannotBeWrittenOnceSealed) {
   Array<int> got = ref.get();
   EXPECT_TRUE(got.sealed());
   EXPECT_THROW(got.mut(), InvalidArgument);
-  EXPECT_THROW(alloc<double>(std::size_t{1} << 60, 16), InvalidArgument);
+  EXPECT_THROW(static_cast<void>(alloc<double>(std::size_t{1} << 60, 16)), InvalidArgument);
 }
 
 // ---- bytes from outside.

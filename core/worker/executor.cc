@@ -56,7 +56,7 @@ void Executor::refuse(Peer& from, const CallHeader& header, ErrorInfo error) {
 }
 
 void Executor::on_call(Peer& from, const CallHeader& header, ConstBytes payload) {
-  if (header.target == Target::kTask && (blocked_ != 0 || exiting_)) {
+  if (header.target == Target::kTask && (cpu_given_back_ || exiting_)) {
     ReplyHeader reply;
     reply.status = CallStatus::kReturned;
     reply.call = header.call;
@@ -180,18 +180,29 @@ void Executor::on_take_back(Peer& from) {
   queue_ = std::move(kept);
 }
 
+// Only when every thread that runs user code waits: a worker's CPU is one, whatever its threads.
 void Executor::wait_began() {
-  if (blocked_++ != 0) return;
-  if (!actor_.is_nil()) {
-    (void)p_.raylet.rpc().notify(proto::BLOCKED, proto::Empty());
-    return;
-  }
-  for (RunningCall* call : std::exchange(queue_, {})) return_unstarted(*call);
-  (void)p_.raylet.rpc().notify(proto::BLOCKED, proto::Empty());
+  if (++blocked_ == executing_) give_cpu_back();
 }
 
 void Executor::wait_ended() {
-  if (--blocked_ == 0) (void)p_.raylet.rpc().notify(proto::UNBLOCKED, proto::Empty());
+  --blocked_;
+  take_cpu();
+}
+
+void Executor::give_cpu_back() {
+  if (cpu_given_back_) return;
+  cpu_given_back_ = true;
+  if (actor_.is_nil()) {
+    for (RunningCall* call : std::exchange(queue_, {})) return_unstarted(*call);
+  }
+  (void)p_.raylet.rpc().notify(proto::BLOCKED, proto::Empty());
+}
+
+void Executor::take_cpu() {
+  if (!cpu_given_back_) return;
+  cpu_given_back_ = false;
+  (void)p_.raylet.rpc().notify(proto::UNBLOCKED, proto::Empty());
 }
 
 void Executor::on_references_held(Peer& from, const CancelHeader& header) { returned_.erase({&from, header.call}); }
@@ -238,11 +249,13 @@ bool Executor::run_continuation(Engine::Lock& lock) {
   if (continuations_.empty()) return false;
   const Resumption next = continuations_.front();
   continuations_.pop_front();
+  ++executing_;
   lock.unlock();
   CallScope* const outer = std::exchange(current_scope(), next.scope);
   next.continuation->resume();
   current_scope() = outer;
   lock.lock();
+  --executing_;
   return true;
 }
 
@@ -254,7 +267,11 @@ void Executor::queue_continuation(Continuation& continuation, CallScope* scope) 
 void Executor::run() {
   Engine::Lock lock(p_.engine);
   for (;;) {
-    p_.engine.wait(lock, [this] { return runnable(); }, std::nullopt);
+    // Coroutines that all wait for others hold no CPU either.
+    p_.engine.wait(lock, [this] { return runnable(); }, std::nullopt, [this] {
+      if (suspended_ != 0 && executing_ == 0) give_cpu_back();
+    });
+    take_cpu();
     if (exiting_ && queue_.empty() && running_.empty() && continuations_.empty()) ::_exit(0);
     if (run_continuation(lock)) continue;
     if (RunningCall* call = next()) run_one(lock, *call);
@@ -285,6 +302,7 @@ void Executor::run_one(Engine::Lock& lock, RunningCall& call) {
   if (call.failed) return finish(call);
   call.state = RunningCall::State::kRunning;
   call.holds = 1;
+  ++executing_;
   running_.push_back(&call);
   lock.unlock();
   CallScope* const outer = std::exchange(current_scope(), &call.scope);
@@ -296,6 +314,7 @@ void Executor::run_one(Engine::Lock& lock, RunningCall& call) {
   current_scope() = outer;
   lock.lock();
   call.run_ns = ran;
+  --executing_;
   if (--call.holds == 0) return finish(call);
   call.state = RunningCall::State::kSuspended;
   ++suspended_;

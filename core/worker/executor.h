@@ -66,6 +66,8 @@ class Executor {
   static constexpr int kSuspendedMaxDefault = 1000;  // Coroutine calls under way at once, where nothing else is said.
 
   RunningCall& take_free();
+  void give_cpu_back();
+  void take_cpu();
   void give_back(RunningCall& call);  // To the free list.
   void enqueue(RunningCall& call);
   bool runnable() const;
@@ -96,7 +98,9 @@ class Executor {
   std::uint64_t incarnation_ = 0;
   int max_concurrency_ = 1;
   int suspended_ = 0;
-  int blocked_ = 0;
+  int executing_ = 0;  // Threads in user code,
+  int blocked_ = 0;    // and those of them that wait in get().
+  bool cpu_given_back_ = false;
   bool exiting_ = false;
   std::vector<std::thread> threads_;
 };

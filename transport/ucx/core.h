@@ -9,6 +9,7 @@
 
 #include "transport/stream/completions.h"
 #include "transport/transport.h"
+#include "transport/ucx/buffer_cache.h"
 #include "transport/ucx/context.h"
 #include "transport/ucx/link_table.h"
 #include "transport/ucx/op.h"
@@ -33,6 +34,7 @@ struct Core {
 
   LinkTable links;
   OpPool ops;
+  BufferCache buffers;
   RegionTable regions;
   stream::Completions completions;
   UcxCounters counters;

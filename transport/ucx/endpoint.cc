@@ -22,7 +22,7 @@ UcxEndpoint::UcxEndpoint(Core& core, Pairing::Role role, const Pairing::Identity
       pairing_(core, role, identity, *this),
       known_(role == Pairing::Role::kConnector),
       limit_(core.options.queue_bytes_max),
-      reorder_(core.options.queue_bytes_max + kMessageBytesMax + kOpOverheadBytes) {}
+      reorder_(core.buffers, core.options.queue_bytes_max + kMessageBytesMax + kOpOverheadBytes) {}
 
 UcxEndpoint::~UcxEndpoint() = default;
 
@@ -143,7 +143,7 @@ void UcxEndpoint::one_sided(Op::Step step, const RemoteSpan& remote, const Local
 // --- What UCX does for us -----------------------------------------------------------------------------------
 
 void UcxEndpoint::submit(Op& op) {
-  if (state_ == State::kConnecting) {
+  if (state_ < State::kOpen) {
     pending_.push_back(&op);
     return;
   }
@@ -178,7 +178,7 @@ ucs_status_ptr_t UcxEndpoint::launch_access(Op& op) {
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   param.cb.send = &UcxEndpoint::on_sent;
   param.user_data = &op;
-  if (op.step == Op::Step::kFlush) return ucp_ep_flush_nbx(link_->ep(), &param);
+  if (op.step == Op::Step::kFlush || op.step == Op::Step::kWireUp) return ucp_ep_flush_nbx(link_->ep(), &param);
   const auto key = decode_region_key(op.copy.view());
   auto rkey = link_->rkey_of(*key);
   if (!rkey) return UCS_STATUS_PTR(UCS_ERR_UNREACHABLE);
@@ -234,7 +234,12 @@ void UcxEndpoint::finish(Op& op, ucs_status_t status) {
     if (status == UCS_OK) op.held->state = Held::State::kReady;
     mark_busy();
   }
-  const base::Error error = status == UCS_OK ? base::Error{} : ending() ? reason() : error_of("the transfer failed", status);
+  if (op.step == Op::Step::kWireUp && status == UCS_OK && state_ == State::kWiring) {
+    state_ = State::kOpen;
+    mark_busy();
+  }
+  base::Error error;
+  if (status != UCS_OK) error = ending() ? reason() : error_of("the transfer failed", status);
   if (op.completion != nullptr) {
     if (status == UCS_OK) {
       core_.completions.add(*op.completion, op.result_bytes);
@@ -244,9 +249,9 @@ void UcxEndpoint::finish(Op& op, ucs_status_t status) {
   }
   release(op);
   // After a message that did not arrive, none after it can be delivered.
-  const bool is_message = op.step == Op::Step::kSend || op.step == Op::Step::kReceive;
+  const bool is_access = op.step == Op::Step::kRead || op.step == Op::Step::kWrite || op.step == Op::Step::kFlush;
   core_.ops.give_back(op);
-  if (status != UCS_OK && is_message) end({base::Code::kUnavailable, error.what});
+  if (status != UCS_OK && !is_access) end({base::Code::kUnavailable, error.what});
 }
 
 void UcxEndpoint::release(const Op& op) {
@@ -276,7 +281,7 @@ ucs_status_t UcxEndpoint::arrived(const Arrival& arrival) {
     end({base::Code::kInvalid, "the peer sends more than the connection's window, or a message twice"});
     return refused;
   }
-  if (!arrival.header.empty()) std::memcpy(held->memory.get(), arrival.header.data(), arrival.header.size());
+  if (!arrival.header.empty()) std::memcpy(held->header().data(), arrival.header.data(), arrival.header.size());
   if (!arrival.rendezvous) {
     if (arrival.payload_bytes != 0) std::memcpy(held->payload().data(), bytes, arrival.payload_bytes);
     ++core_.counters.reordered;
@@ -299,8 +304,9 @@ void UcxEndpoint::deliver_waiting() {
     core_.inbox.accepted(*this);
   }
   while (state_ == State::kOpen && reorder_.ready()) {
-    const std::unique_ptr<Held> held = reorder_.take();
+    std::unique_ptr<Held> held = reorder_.take();
     deliver(held->head, held->header(), held->payload());
+    reorder_.give_back(std::move(held));
   }
 }
 
@@ -336,9 +342,15 @@ void UcxEndpoint::serve(const MessageHeader& head, ConstBytes header, ConstBytes
 
 void UcxEndpoint::paired() {
   link_ = pairing_.link();
-  state_ = State::kOpen;
+  state_ = State::kWiring;
   limit_ = std::min<std::size_t>(limit_, pairing_.hello().window_bytes);
   mark_busy();
+}
+
+// Flushing an endpoint on which nothing was sent ends when it is connected.
+void UcxEndpoint::wire_up() {
+  if (link_->closed()) return;
+  launch(core_.ops.take(*this, Op::Step::kWireUp));
 }
 
 void UcxEndpoint::unpaired(const base::Error& why) {
@@ -371,6 +383,7 @@ base::Error UcxEndpoint::reason() const {
 
 void UcxEndpoint::dispatch() {
   busy_ = false;
+  if (state_ == State::kWiring && in_flight_ == 0) wire_up();
   if (state_ == State::kOpen) {
     while (!pending_.empty() && state_ == State::kOpen) {
       Op& op = *pending_.front();

@@ -61,7 +61,9 @@ class UcxEndpoint final : public Endpoint, private Pairing::Owner, private Trans
   const base::Error& why() const { return why_; }
 
  private:
-  enum class State { kConnecting, kOpen, kEnding, kClosed };
+  // Wiring: paired, and UCX makes the connection underneath, which takes progress() of both sides; so nothing is
+  // said to be connected before.
+  enum class State { kConnecting, kWiring, kOpen, kEnding, kClosed };
   struct Outgoing {
     MessageHeader head;
     ConstBytes header;
@@ -91,6 +93,7 @@ class UcxEndpoint final : public Endpoint, private Pairing::Owner, private Trans
   void deliver_waiting();
   void deliver(const MessageHeader& head, ConstBytes header, ConstBytes payload);
   void serve(const MessageHeader& head, ConstBytes header, ConstBytes payload);
+  void wire_up();
   void wind_down();
   base::Error reason() const;
   void mark_busy();

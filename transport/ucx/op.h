@@ -15,7 +15,7 @@ class UcxEndpoint;
 
 // Something that UCX was asked to do, or will be once the connection is there.
 struct Op {
-  enum class Step { kSend, kReceive, kRead, kWrite, kFlush };
+  enum class Step { kWireUp, kSend, kReceive, kRead, kWrite, kFlush };
 
   UcxEndpoint* endpoint = nullptr;
   Step step = Step::kSend;

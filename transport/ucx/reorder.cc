@@ -1,7 +1,6 @@
 #include "transport/ucx/reorder.h"
 
 #include <cassert>
-#include <new>
 #include <utility>
 
 namespace mobula::transport::ucx {
@@ -23,8 +22,8 @@ Held* Reorder::hold(const MessageHeader& head, std::size_t header_bytes, std::si
   held->header_bytes = header_bytes;
   held->payload_bytes = payload_bytes;
   if (held_bytes_ + charge(*held) > bytes_max_) return nullptr;
-  held->memory.reset(new (std::nothrow) std::byte[header_bytes + payload_bytes]);
-  if (held->memory == nullptr) return nullptr;
+  held->piece = buffers_.take(header_bytes + payload_bytes);
+  if (held->piece.memory == nullptr) return nullptr;
   held_bytes_ += charge(*held);
   if (waiting_.size() <= ahead) waiting_.resize(ahead + 1);
   waiting_[ahead] = std::move(held);

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <utility>
 
 #include "core/base/bytes.h"
+#include "transport/ucx/buffer_cache.h"
 #include "transport/ucx/wire.h"
 
 namespace mobula::transport::ucx {
@@ -18,10 +20,10 @@ struct Held {
   MessageHeader head;
   std::size_t header_bytes = 0;
   std::size_t payload_bytes = 0;
-  std::unique_ptr<std::byte[]> memory;  // Header, then payload.
+  BufferCache::Piece piece;  // Header, then payload.
 
-  base::Bytes header() const { return {memory.get(), header_bytes}; }
-  base::Bytes payload() const { return {memory.get() + header_bytes, payload_bytes}; }
+  base::Bytes header() const { return {piece.memory.get(), header_bytes}; }
+  base::Bytes payload() const { return {piece.memory.get() + header_bytes, payload_bytes}; }
 };
 
 // Puts one peer's messages back in the order sent.  UCX keeps none between its protocols: a long message's
@@ -33,7 +35,9 @@ class Reorder {
   static constexpr std::size_t kHeldMax = 1u << 16;
   static constexpr std::size_t kHeldOverheadBytes = 256;  // What one message is charged besides its bytes.
 
-  explicit Reorder(std::size_t bytes_max, std::uint32_t first = 0) : bytes_max_(bytes_max), next_(first) {}
+  // `buffers` must outlive it.
+  Reorder(BufferCache& buffers, std::size_t bytes_max, std::uint32_t first = 0)
+      : buffers_(buffers), bytes_max_(bytes_max), next_(first) {}
 
   // Whether this message is the next one and nothing waits before it: deliver it, then call advance().
   bool is_next(std::uint32_t sequence) const { return sequence == next_ && waiting_.empty(); }
@@ -48,11 +52,13 @@ class Reorder {
     return !waiting_.empty() && waiting_.front() != nullptr && waiting_.front()->state == Held::State::kReady;
   }
   std::unique_ptr<Held> take();  // REQUIRES: ready()
+  void give_back(std::unique_ptr<Held> held) { buffers_.give_back(std::move(held->piece)); }  // When delivered.
 
   std::size_t held_bytes() const { return held_bytes_; }
   bool is_valid() const;
 
  private:
+  BufferCache& buffers_;
   std::size_t bytes_max_;
   std::uint32_t next_;
   std::deque<std::unique_ptr<Held>> waiting_;  // [i] is message next_ + i, nullptr while it has not come.

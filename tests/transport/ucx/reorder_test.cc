@@ -19,7 +19,8 @@ MessageHeader numbered(std::uint32_t sequence) {
 }
 
 TEST(Reorder, WhatComesInOrderNeverWaits) {
-  Reorder reorder(kRoom);
+  BufferCache buffers;
+  Reorder reorder(buffers, kRoom);
   for (std::uint32_t i = 0; i < 100; ++i) {
     ASSERT_TRUE(reorder.is_next(i));
     reorder.advance();
@@ -29,12 +30,13 @@ TEST(Reorder, WhatComesInOrderNeverWaits) {
 }
 
 TEST(Reorder, AnyArrivalOrderComesOutAsSent) {
+  BufferCache buffers;
   std::mt19937 random(42);
   for (int round = 0; round < 200; ++round) {
     std::vector<std::uint32_t> order(40);
     std::iota(order.begin(), order.end(), 0u);
     std::shuffle(order.begin(), order.end(), random);
-    Reorder reorder(kRoom);
+    Reorder reorder(buffers, kRoom);
     std::vector<std::uint32_t> out;
     std::vector<Held*> filling;
     const auto drain = [&] {
@@ -66,7 +68,8 @@ TEST(Reorder, AnyArrivalOrderComesOutAsSent) {
 }
 
 TEST(Reorder, SequencesWrap) {
-  Reorder reorder(kRoom, 0xffff'fffeu);
+  BufferCache buffers;
+  Reorder reorder(buffers, kRoom, 0xffff'fffeu);
   ASSERT_NE(reorder.hold(numbered(1), 0, 4), nullptr);
   ASSERT_NE(reorder.hold(numbered(0xffff'ffffu), 0, 4), nullptr);
   ASSERT_NE(reorder.hold(numbered(0), 0, 4), nullptr);
@@ -79,7 +82,8 @@ TEST(Reorder, SequencesWrap) {
 }
 
 TEST(Reorder, WhatWasDeliveredOrIsThereIsRefused) {
-  Reorder reorder(kRoom);
+  BufferCache buffers;
+  Reorder reorder(buffers, kRoom);
   reorder.advance();
   EXPECT_EQ(reorder.hold(numbered(0), 0, 4), nullptr);
   ASSERT_NE(reorder.hold(numbered(3), 0, 4), nullptr);
@@ -88,7 +92,8 @@ TEST(Reorder, WhatWasDeliveredOrIsThereIsRefused) {
 }
 
 TEST(Reorder, WhatWaitsIsBounded) {
-  Reorder reorder(10'000);
+  BufferCache buffers;
+  Reorder reorder(buffers, 10'000);
   EXPECT_EQ(reorder.hold(numbered(1), 0, 20'000), nullptr);
   EXPECT_EQ(reorder.hold(numbered(1), 0, ~std::size_t{0}), nullptr);
   std::uint32_t held = 0;
@@ -96,6 +101,16 @@ TEST(Reorder, WhatWaitsIsBounded) {
   EXPECT_EQ(held, 10'000u / (1000 + Reorder::kHeldOverheadBytes));
   EXPECT_EQ(reorder.hold(numbered(Reorder::kHeldMax), 0, 0), nullptr);
   EXPECT_TRUE(reorder.is_valid());
+}
+
+TEST(BufferCache, ALargePieceComesBackAndTheRestIsBounded) {
+  BufferCache buffers;
+  BufferCache::Piece piece = buffers.take(100'000);
+  const std::byte* at = piece.memory.get();
+  EXPECT_EQ(piece.capacity, 131'072u);
+  buffers.give_back(std::move(piece));
+  EXPECT_EQ(buffers.take(131'072).memory.get(), at);
+  buffers.give_back(buffers.take(BufferCache::kKeptBytesMax * 2));  // Not kept.
 }
 
 }  // namespace

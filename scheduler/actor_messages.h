@@ -34,7 +34,9 @@ enum class OnExistingName : unsigned char { kRefuse = 1, kGet = 2 };
 
 // ---- What the GCS tells the machine ------------------------------------------------------------
 
-struct RegisterActor {        // Idempotent by actor id: repeated until answered.
+// Idempotent by actor id: repeated until answered.  A refusal is not remembered: a copy that arrives after it is
+// judged anew.
+struct RegisterActor {
   std::uint64_t request = 0;  // Echoed.
   base::ActorId actor;
   base::JobId job;

@@ -26,6 +26,7 @@ bool DemandBook::set(base::Time now, const DemandSet& event) {
   }
   demand->seq = event.seq;
   demand->want = event.want;
+  demand->refused = 0;
   refresh(now, key);
   return true;
 }

@@ -58,6 +58,7 @@ class DemandBook {
     base::JobId job;
     std::uint32_t kind = 0;
     std::uint32_t want = 0;
+    std::uint32_t refused = 0;  // What it wanted when it was answered with Unschedulable; want is 0 then.
     std::uint64_t seq = 0;
     std::uint64_t ticket = 0;       // Place in the line; 0: not in it.
     base::Time since{};             // When it came to that place.

@@ -32,13 +32,14 @@ void LeaseMachine::tick(base::Time now, base::Outbox<LeaseOutput>& out) {
   State& s = *state_;
   s.demands.resend_due(now, out);
   while (const auto lease = s.told.pop_due(now)) s.tell_again(now, *lease, out);
+  s.refuse_again(now, out);
   s.settle(now, out);
 }
 
 std::optional<base::Time> LeaseMachine::next_deadline() const {
   const State& s = *state_;
   std::optional<base::Time> next = earlier(s.demands.next_deadline(), s.seats.next_deadline());
-  next = earlier(next, s.told.next());
+  next = earlier(next, earlier(s.told.next(), s.refusals.next()));
   next = earlier(next, earlier(s.retry_at, s.recall_at));
   if (s.seats.available() != s.published) next = earlier(next, s.published_at + s.limits.publish_every);
   return next;
@@ -79,6 +80,7 @@ void LeaseMachine::State::on(base::Time now, DemandSet&& event, Out& out) {
   if (!demands.find(key) && demands.demands().size() >= limits.demands_max) return;
   const std::uint64_t seq = event.seq;
   if (!demands.set(now, event)) return;
+  refusals.clear(key);
   trim(now, key, out);
   check_feasible(now, out);
   const DemandBook::Demand* demand = demands.find(key);
@@ -155,6 +157,7 @@ void LeaseMachine::State::drop_demand(base::Time now, const OwnerKey& key, Out& 
   DemandBook::Demand* demand = demands.find(key);
   if (!demand) return;
   demand->want = 0;
+  refusals.clear(key);
   demands.refresh(now, key);
   for (const base::LeaseId& lease : std::vector(demand->slots.begin(), demand->slots.end())) {
     end_slot(now, lease, WorkerFate::kSpent, out);

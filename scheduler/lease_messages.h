@@ -69,7 +69,7 @@ struct Recall {  // Others wait: give the lease back when what is pushed has end
   base::WorkerId owner;
   base::LeaseId lease;
 };
-struct Unschedulable {  // No node could ever serve it.  The demand is forgotten.
+struct Unschedulable {  // No node could ever serve it.  Repeated until a DemandSet with a newer seq.
   base::WorkerId owner;
   std::uint32_t key = 0;
   std::uint64_t seq = 0;

@@ -115,9 +115,30 @@ void LeaseMachine::State::check_feasible(base::Time now, Out& out) {
     const auto line = kind.line;
     for (const auto& [ticket, key] : line) {
       DemandBook::Demand* demand = demands.find(key);
-      out.emplace_back(Unschedulable{key.owner, key.key, demand->seq, kind.shape, *why});
-      demand->want = 0;
+      demand->refused = std::exchange(demand->want, 0);
       demands.refresh(now, key);
+      refuse(now, key, *why, out);
+    }
+  }
+}
+
+void LeaseMachine::State::refuse(base::Time now, const OwnerKey& key, const Infeasible& why, Out& out) {
+  const DemandBook::Demand& demand = *demands.find(key);
+  out.emplace_back(Unschedulable{key.owner, key.key, demand.seq, demands.kinds().at(demand.kind).shape, why});
+  refusals.set(key, now + limits.resend_every);
+}
+
+// The answer may have been lost: it is given again, or, when a node has come that could serve, taken back.
+void LeaseMachine::State::refuse_again(base::Time now, Out& out) {
+  while (const auto key = refusals.pop_due(now)) {
+    DemandBook::Demand* demand = demands.find(*key);
+    if (!demand || demand->refused == 0) continue;
+    const DemandBook::Kind& kind = demands.kinds().at(demand->kind);
+    if (const auto why = view.infeasible(kind.shape, kind.strategy)) {
+      refuse(now, *key, *why, out);
+    } else {
+      demand->want = std::exchange(demand->refused, 0);
+      demands.refresh(now, *key);
     }
   }
 }

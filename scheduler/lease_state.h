@@ -57,6 +57,8 @@ struct LeaseMachine::State {
   bool fits_here(const base::Resources& shape) const;
   bool could_drain_for(const base::Resources& shape) const;
   void check_feasible(base::Time now, Out& out);
+  void refuse(base::Time now, const OwnerKey& key, const Infeasible& why, Out& out);
+  void refuse_again(base::Time now, Out& out);
   void recall_for_waiting(base::Time now, Out& out);
   void recall_for(base::Time now, const OwnerKey& head, const base::Resources& shape, Out& out);
   void publish(base::Time now, Out& out);
@@ -74,6 +76,7 @@ struct LeaseMachine::State {
   DemandBook demands;
   std::map<base::NodeId, RequestReceiver> peers;  // Alive ones.
   RequestReceiver gcs;
+  Timers<OwnerKey> refusals;   // Demands answered with Unschedulable, until the owner's next word.
   Timers<base::LeaseId> told;  // Seats whose holder elsewhere has to be told again.
   std::set<base::WorkerId> gone_owners;
   std::deque<base::WorkerId> gone_order;  // Oldest first; as many as gone_owners.

@@ -211,8 +211,6 @@ void SubmitMachine::on(base::Time, const ReturnAcked& e, base::Outbox<SubmitOutp
 void SubmitMachine::on(base::Time now, const KeyUnschedulable& e, base::Outbox<SubmitOutput>& out) {
   if (e.key >= keys_.size() || keys_[e.key].seq != e.seq) return;  // A newer demand gets its own answer.
   Key& key = keys_[e.key];
-  key.want = 0;
-  key.acked = key.seq;
   while (key.waiting.size != 0) {
     const std::uint32_t task = key.waiting.first;
     unlink(key.waiting, task);
@@ -220,6 +218,7 @@ void SubmitMachine::on(base::Time now, const KeyUnschedulable& e, base::Outbox<S
     out.emplace_back(Fail{task, Fail::Why::kUnschedulable});
   }
   note_starving(now, key);
+  tell_demand(now, e.key, wanted(key), out);  // A new word, so that the raylet knows that this one was heard.
 }
 
 bool SubmitMachine::knows_worker(WorkerHandle worker) const {

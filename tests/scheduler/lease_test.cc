@@ -149,6 +149,19 @@ TEST_F(LeaseTest, WhatNoNodeCouldEverServeIsAnsweredAtOnce) {
   EXPECT_EQ(all<Unschedulable>(gone).size(), 1u);
 }
 
+TEST_F(LeaseTest, TheAnswerUnschedulableIsRepeatedUntilTheOwnersNextWordAndTakenBackWhenANodeComes) {
+  peer_joins(4);
+  step(1, demand(kOwner, 1, 1, 0, res({{"cpus", 4}})));
+  EXPECT_EQ(all<Unschedulable>(step(2, NodeView{kPeer, 2, NodeState::kDead, "", {}, {}, {}})).size(), 1u);
+  EXPECT_EQ(all<Unschedulable>(tick(502)).size(), 1u);
+  const auto bigger = id<base::NodeId>(300);
+  step(600, NodeView{bigger, 3, NodeState::kAlive, "", res({{"cpus", 4}}), res({{"cpus", 4}}), {}});
+  EXPECT_EQ(all<PeerDemand>(tick(1002)).size(), 1u);
+  step(1003, demand(kOther, 1, 1, 0, res({{"cpus", 9}})));
+  step(1004, demand(kOther, 0, 2, 0, res({{"cpus", 9}})));
+  EXPECT_TRUE(all<Unschedulable>(tick(3000)).empty());
+}
+
 TEST_F(LeaseTest, AFullNodeAsksAPeerOncePerSlotAndPassesTheGrantOn) {
   two_grants(kOwner);
   peer_joins(1);

@@ -213,7 +213,7 @@ void World::kill_actor(const base::ActorId& actor, KillActor::Restart mode, bool
   queue_.after(std::chrono::milliseconds(rng_.between(1, 500)), [this, actor, mode, until_dead] {
     to_gcs(KillActor{actor, mode});
     const ActorView* view = actors_.find(actor);
-    if (until_dead && registered_.contains(actor) && (!view || view->state != ActorState::kDead)) {
+    if (until_dead && !owners_gone_ && (!view || view->state != ActorState::kDead)) {
       kill_actor(actor, mode, until_dead);
     }
   });

@@ -207,6 +207,13 @@ void World::fenced(const base::NodeId& id) {
   kill_node(id, "it was fenced");
 }
 
+// What waits for a stopped process is served in order only if the stop's end does not move.
+bool World::halt(Time& stopped_until, Time end) {
+  if (stopped_until > queue_.now()) return false;
+  stopped_until = end;
+  return true;
+}
+
 void World::fault() {
   if (!faults_on_) return;
   queue_.after(fault_every_ / 2 + microseconds(rng_.below(static_cast<std::uint64_t>(fault_every_ / microseconds(1)))),
@@ -230,14 +237,13 @@ void World::fault() {
     kill_node(nodes[rng_.below(nodes.size())], "power");
   } else if (kind < 75 && !nodes.empty()) {
     Node& n = nodes_.at(nodes[rng_.below(nodes.size())]);
-    n.stopped_until = std::max(n.stopped_until, stop);
-    trace("raylet " + n.id.short_hex() + " is stopped");
+    if (halt(n.stopped_until, stop)) trace("raylet " + n.id.short_hex() + " is stopped");
   } else if (kind < 90 && !workers.empty()) {
-    processes_.at(workers[rng_.below(workers.size())]).stopped_until = stop;
+    halt(processes_.at(workers[rng_.below(workers.size())]).stopped_until, stop);
   } else if (kind < 95 && !drivers.empty()) {
-    processes_.at(drivers[rng_.below(drivers.size())]).stopped_until = stop;
+    halt(processes_.at(drivers[rng_.below(drivers.size())]).stopped_until, stop);
   } else {
-    gcs_stopped_until_ = queue_.now() + milliseconds(rng_.between(10, 2'000));
+    halt(gcs_stopped_until_, queue_.now() + milliseconds(rng_.between(10, 2'000)));
   }
 }
 

@@ -118,6 +118,7 @@ class World {
   void kill_node(const base::NodeId& id, const std::string& cause);
   void fenced(const base::NodeId& id);
   void fault();
+  bool halt(Time& stopped_until, Time end);
   void add_driver();
   void join(const base::NodeId& id);
   void driver_life(const base::WorkerId& id);

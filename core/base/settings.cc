@@ -1,0 +1,133 @@
+#include "core/base/settings.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cctype>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+
+namespace mobula::base {
+namespace {
+
+constexpr std::array kSettings{
+    SettingInfo{"nodes", "1", "Raylets that an embedded cluster has on this machine."},
+    SettingInfo{"cpus_per_node", "auto", "CPUs that each node offers; auto: all that this process may use."},
+    SettingInfo{"gpus_per_node", "auto", "GPUs that each node offers; auto: those of the machine."},
+    SettingInfo{"resources", "", "Further resources of each node: name=amount,name=amount."},
+    SettingInfo{"labels", "", "Labels of each node: key=value,key=value."},
+    SettingInfo{"store_bytes", "auto", "Object store of each node; auto: 30 % of the memory, divided by the nodes of a host."},
+    SettingInfo{"node_link", "auto", "What joins two nodes: auto, shm, sock or ucx."},
+    SettingInfo{"interface", "", "Numeric address to listen on for other hosts; empty: this host only."},
+    SettingInfo{"workers_max", "1024", "Worker processes of a node, those that wait in get() included."},
+    SettingInfo{"prestart", "auto", "Idle workers that a node keeps ready; auto: as many as its CPUs."},
+    SettingInfo{"idle_timeout_ms", "2000", "How long workers beyond `prestart` may be idle."},
+    SettingInfo{"exec_workers", "0", "Start each worker by exec instead of forking it from a zygote."},
+    SettingInfo{"log_to_driver", "1", "Show the lines that workers write on the driver's terminal."},
+    SettingInfo{"log", "warn", "What the runtime itself logs: trace, debug, info, warn, error or off."},
+    SettingInfo{"tmpdir", "auto", "Parent of session directories; auto: $XDG_RUNTIME_DIR/mobula or /tmp/mobula-UID."},
+};
+
+std::string variable_of(std::string_view key) {
+  std::string out = "MOBULA_";
+  for (const char c : key) out += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return out;
+}
+
+// Levenshtein's distance; the strings are short.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::span<const SettingInfo> all_settings() { return kSettings; }
+
+const char* name_of(SettingSource source) {
+  switch (source) {
+    case SettingSource::kDefault: return "default";
+    case SettingSource::kFile: return "file";
+    case SettingSource::kEnvironment: return "environment";
+    case SettingSource::kCommandLine: return "command line";
+  }
+  return "";
+}
+
+Settings::Settings() {
+  for (const SettingInfo& info : kSettings) values_[info.key] = {info.default_value, SettingSource::kDefault, ""};
+}
+
+Result<void> Settings::set(const std::string& key, std::string value, SettingSource source, std::string where) {
+  const auto it = values_.find(key);
+  if (it == values_.end()) {
+    const auto nearest = std::min_element(kSettings.begin(), kSettings.end(), [&key](const auto& a, const auto& b) {
+      return distance(key, a.key) < distance(key, b.key);
+    });
+    return Error{Code::kInvalid, where + ": there is no setting \"" + key + "\"; is \"" + nearest->key + "\" meant?"};
+  }
+  if (source >= it->second.source) it->second = {std::move(value), source, std::move(where)};
+  return {};
+}
+
+Result<void> Settings::take_environment(const std::vector<std::string>& environment) {
+  for (const SettingInfo& info : kSettings) {
+    const std::string prefix = variable_of(info.key) + "=";
+    for (const auto& variable : environment) {
+      if (variable.compare(0, prefix.size(), prefix) != 0) continue;
+      const auto taken = set(info.key, variable.substr(prefix.size()), SettingSource::kEnvironment, variable_of(info.key));
+      if (!taken) return taken;
+    }
+  }
+  return {};
+}
+
+const Settings::Value& Settings::at(std::string_view key) const {
+  const auto it = values_.find(key);
+  assert(it != values_.end());
+  return it->second;
+}
+
+Result<double> Settings::number(std::string_view key) const {
+  const Value& value = at(key);
+  char* end = nullptr;
+  const double out = std::strtod(value.text.c_str(), &end);
+  if (value.text.empty() || *end != '\0' || !std::isfinite(out) || out < 0) {
+    return Error{Code::kInvalid, std::string(key) + " = \"" + value.text + "\" (" + value.where + ") is not a number"};
+  }
+  return out;
+}
+
+Result<std::uint64_t> Settings::bytes(std::string_view key) const {
+  const Value& value = at(key);
+  char* end = nullptr;
+  const double number = std::strtod(value.text.c_str(), &end);
+  std::string unit(end);
+  if (unit.size() >= 2 && unit.substr(unit.size() - 2) == "iB") unit.resize(unit.size() - 2);
+  if (unit.size() == 2 && unit.back() == 'B') unit.resize(1);
+  constexpr std::string_view kUnits = "KMGT";
+  const std::size_t power = unit.empty() || unit == "B" ? 0 : kUnits.find(unit) + 1;
+  if (value.text.empty() || end == value.text.c_str() || unit.size() > 1 || (power == 0 && !unit.empty() && unit != "B") ||
+      !(number >= 0) || number > 1e15) {
+    return Error{Code::kInvalid, std::string(key) + " = \"" + value.text + "\" (" + value.where + ") is not an amount of memory: 512M, 2GiB"};
+  }
+  return static_cast<std::uint64_t>(number * std::pow(1024.0, static_cast<double>(power)));
+}
+
+bool Settings::flag(std::string_view key) const {
+  const std::string& value = text(key);
+  return value == "1" || value == "true" || value == "yes" || value == "on";
+}
+
+}  // namespace mobula::base

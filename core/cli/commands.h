@@ -1,0 +1,53 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace mobula::cli {
+
+// The commands of `mobula`.  Each returns the exit code: 0 done, 1 it failed and stderr says why, 2 wrong usage.
+
+enum class Format { kText, kJson };
+
+struct RunOptions {
+  unsigned nodes = 0;                 // 0: as the settings say.
+  std::string cpus_per_node;
+  std::vector<std::string> settings;  // key=value
+  std::vector<std::string> command;
+};
+int run(const RunOptions& options);   // Becomes the program; returns only when that fails.
+
+struct StartOptions {
+  bool head = false;
+  std::string address;                // Of the GCS to join: tcp:HOST:PORT, or a cluster of this host.
+  std::string key_file;
+  std::string interface;
+  std::string cpus, gpus, memory;
+  std::string labels;
+  Format format = Format::kText;
+};
+int start(const StartOptions& options);
+int stop(const std::string& cluster, Format format);
+struct SubmitOptions {
+  std::string cluster;
+  std::vector<std::string> command;
+};
+int submit(const SubmitOptions& options);  // Becomes the program.
+
+int status(const std::string& cluster, Format format);
+int list(const std::string& what, const std::string& cluster, Format format);
+struct LogsOptions {
+  std::string cluster;
+  std::string worker;   // Part of a file's name; empty: all.
+  bool follow = false;
+  unsigned tail = 0;    // 0: all lines.
+};
+int logs(const LogsOptions& options);
+int config(Format format);
+int doctor(Format format);
+int new_project(const std::string& name);
+
+// Prints "mobula: TEXT" on stderr and returns 1.
+int complain(const std::string& text);
+
+}  // namespace mobula::cli

@@ -1,0 +1,136 @@
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "core/base/build_info.h"
+#include "core/cli/commands.h"
+#include "core/cli/completion.h"
+#include "core/cluster/roles.h"
+
+namespace mobula::cli {
+namespace {
+
+// Everything after `--` is the program and its arguments, untouched.
+std::vector<std::string> take_program(std::vector<std::string>& arguments) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] != "--") continue;
+    std::vector<std::string> program(arguments.begin() + static_cast<std::ptrdiff_t>(i) + 1, arguments.end());
+    arguments.resize(i);
+    return program;
+  }
+  return {};
+}
+
+int main_with(std::vector<std::string> arguments) {
+  CLI::App app("Tasks, actors and objects at the speed of MPI", "mobula");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("mobula ") + base::kVersion);
+  int code = 0;
+  bool json = false;
+  std::string cluster;
+  const auto format = [&json] { return json ? Format::kJson : Format::kText; };
+  const auto reports = [&json](CLI::App* command) { command->add_flag("--json", json, "Print JSON"); };
+  const auto of_cluster = [&cluster](CLI::App* command) {
+    command->add_option("--address", cluster, "Which cluster: its name or session directory; default: the one that runs here");
+  };
+  std::vector<std::string> program = take_program(arguments);
+
+  RunOptions run_options;
+  auto* run_command = app.add_subcommand("run", "Run a program on a cluster of its own: mobula run --nodes 4 -- ./app");
+  run_command->add_option("-n,--nodes", run_options.nodes, "Raylets on this machine")->check(CLI::Range(1u, 4096u));
+  run_command->add_option("--cpus-per-node", run_options.cpus_per_node, "CPUs that each node offers");
+  run_command->add_option("--set", run_options.settings, "key=value; `mobula config` lists the keys")->allow_extra_args(false);
+  run_command->callback([&] {
+    run_options.command = program;
+    code = program.empty() ? (complain("run needs a program: mobula run -- ./app"), 2) : run(run_options);
+  });
+
+  StartOptions start_options;
+  auto* start_command = app.add_subcommand("start", "Start a cluster that serves many programs, or add this host to one");
+  start_command->add_flag("--head", start_options.head, "A new cluster with this host as its first node");
+  start_command->add_option("--address", start_options.address, "The cluster to join: HOST:PORT of its GCS, or a cluster of this host");
+  start_command->add_option("--key-file", start_options.key_file, "A copy of the cluster's key, mode 0600");
+  start_command->add_option("--interface", start_options.interface, "Numeric address of this host that other hosts reach");
+  start_command->add_option("--cpus", start_options.cpus, "CPUs that this node offers");
+  start_command->add_option("--gpus", start_options.gpus, "GPUs that this node offers");
+  start_command->add_option("--memory", start_options.memory, "Memory that this node offers: 16G");
+  start_command->add_option("--labels", start_options.labels, "key=value,...");
+  reports(start_command);
+  start_command->callback([&] {
+    start_options.format = format();
+    code = start(start_options);
+  });
+
+  auto* stop_command = app.add_subcommand("stop", "End a cluster, and only that one");
+  stop_command->add_option("name", cluster, "Its name; default: the one that runs here");
+  of_cluster(stop_command);
+  reports(stop_command);
+  stop_command->callback([&] { code = stop(cluster, format()); });
+
+  auto* submit_command = app.add_subcommand("submit", "Run a program on a running cluster: mobula submit -- ./app");
+  of_cluster(submit_command);
+  submit_command->callback([&] {
+    code = program.empty() ? (complain("submit needs a program: mobula submit -- ./app"), 2) : submit({cluster, program});
+  });
+
+  auto* status_command = app.add_subcommand("status", "Show a cluster");
+  of_cluster(status_command);
+  reports(status_command);
+  status_command->callback([&] { code = status(cluster, format()); });
+
+  std::string what;
+  auto* list_command = app.add_subcommand("list", "List nodes, workers, actors or jobs");
+  list_command->add_option("what", what)->required()->check(CLI::IsMember({"nodes", "workers", "actors", "jobs"}));
+  of_cluster(list_command);
+  reports(list_command);
+  list_command->callback([&] { code = list(what, cluster, format()); });
+
+  LogsOptions logs_options;
+  auto* logs_command = app.add_subcommand("logs", "Print what workers, raylets and the GCS wrote on this host");
+  logs_command->add_option("worker", logs_options.worker, "Part of the log's name: a worker's id or pid, n0, gcs");
+  logs_command->add_flag("-f,--follow", logs_options.follow, "Go on until the cluster ends");
+  logs_command->add_option("--tail", logs_options.tail, "Only the last lines of each");
+  of_cluster(logs_command);
+  logs_command->callback([&] {
+    logs_options.cluster = cluster;
+    code = logs(logs_options);
+  });
+
+  auto* doctor_command = app.add_subcommand("doctor", "Check what this machine allows, with remedies");
+  reports(doctor_command);
+  doctor_command->callback([&] { code = doctor(format()); });
+  auto* config_command = app.add_subcommand("config", "Print every setting, its value and where it comes from");
+  reports(config_command);
+  config_command->callback([&] { code = config(format()); });
+  auto* version_command = app.add_subcommand("version", "Print the version");
+  reports(version_command);
+  version_command->callback([&] {
+    std::printf(json ? "{\"version\":\"%s\",\"wire\":%u}\n" : "mobula %s (wire version %u)\n", base::kVersion, base::kWireVersion);
+  });
+  std::string shell;
+  auto* completion_command = app.add_subcommand("completion", "Print a completion script: source <(mobula completion bash)");
+  completion_command->add_option("shell", shell)->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion_command->callback([&] { std::printf("%s", completion_script(shell, app).value_or("").c_str()); });
+  std::string name;
+  auto* new_command = app.add_subcommand("new", "Make a project: CMakeLists.txt, main.cpp, job.sbatch");
+  new_command->add_option("name", name, "Its directory and program")->required();
+  new_command->callback([&] { code = new_project(name); });
+
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // As CLI11 takes them.
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return code;
+}
+
+}  // namespace
+}  // namespace mobula::cli
+
+int main(int argc, char** argv) {
+  if (const auto code = mobula::cluster::run_role_from_environment()) return *code;
+  return mobula::cli::main_with(std::vector<std::string>(argv + 1, argv + argc));
+}

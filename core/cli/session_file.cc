@@ -1,0 +1,93 @@
+#include "core/cli/session_file.h"
+
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "core/os/process.h"
+#include "core/os/session.h"
+
+namespace mobula::cli {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+using nlohmann::json;
+
+std::string path_in(const std::string& directory) { return directory + "/cluster.json"; }
+
+}  // namespace
+
+bool SessionFile::is_alive() const {
+  for (const auto& [name, pid] : processes) {
+    if (name != "gcs" && os::process_exists(pid)) return true;
+  }
+  return false;
+}
+
+Result<void> write_session_file(const SessionFile& session) {
+  const json out = {{"cluster", session.cluster},
+                    {"gcs", session.gcs_address},
+                    {"gcs_tcp", session.gcs_tcp_address},
+                    {"raylet", session.raylet_address},
+                    {"processes", session.processes}};
+  // Written aside and renamed: readers see all of it or nothing.
+  const std::string aside = path_in(session.directory) + ".new";
+  std::ofstream file(aside);
+  file << out.dump(2) << "\n";
+  file.close();
+  std::error_code error;
+  std::filesystem::rename(aside, path_in(session.directory), error);
+  if (!file || error) return Error{Code::kUnavailable, "cannot write " + path_in(session.directory)};
+  return {};
+}
+
+std::optional<SessionFile> read_session_file(const std::string& directory) {
+  std::ifstream file(path_in(directory));
+  const json in = json::parse(file, nullptr, false);
+  if (!in.is_object()) return std::nullopt;
+  SessionFile out;
+  out.directory = directory;
+  out.cluster = in.value("cluster", "");
+  out.gcs_address = in.value("gcs", "");
+  out.gcs_tcp_address = in.value("gcs_tcp", "");
+  out.raylet_address = in.value("raylet", "");
+  if (const auto processes = in.find("processes"); processes != in.end() && processes->is_object()) {
+    for (const auto& [name, pid] : processes->items()) {
+      if (pid.is_number_integer()) out.processes[name] = pid.get<pid_t>();
+    }
+  }
+  return out;
+}
+
+std::vector<SessionFile> sessions_of_host() {
+  std::vector<SessionFile> out;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(os::sessions_root(), error)) {
+    if (auto session = read_session_file(entry.path())) out.push_back(std::move(*session));
+  }
+  return out;
+}
+
+Result<SessionFile> find_session(const std::string& which) {
+  std::vector<SessionFile> alive;
+  std::string names;
+  for (auto& session : sessions_of_host()) {
+    if (!session.is_alive()) continue;
+    const bool named = which == session.cluster || which == session.directory || (!which.empty() && which == session.gcs_tcp_address) ||
+                       (!which.empty() && "tcp:" + which == session.gcs_tcp_address);
+    names += (names.empty() ? "" : ", ") + session.cluster;
+    if (which.empty() || named) alive.push_back(std::move(session));
+  }
+  // A head and nodes that joined it on the same host are one cluster.
+  const bool one = !alive.empty() && std::all_of(alive.begin(), alive.end(), [&](const auto& s) { return s.cluster == alive[0].cluster; });
+  if (one) return alive.front();
+  if (names.empty()) return Error{Code::kNotFound, "no cluster of yours runs on this host; `mobula start --head` starts one"};
+  if (which.empty()) return Error{Code::kNotFound, "several clusters run here; say which: " + names};
+  return Error{Code::kNotFound, "no cluster here is called \"" + which + "\"; there are: " + names};
+}
+
+}  // namespace mobula::cli

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "core/base/result.h"
+#include "core/base/settings.h"
+#include "core/cluster/embedded.h"
+
+namespace mobula::cluster {
+
+// The settings of this process: defaults, then the file (MOBULA_CONFIG, else ./mobula.toml, else
+// ~/.config/mobula/mobula.toml), then the environment.  kInvalid names the file and the line, or the variable.
+base::Result<base::Settings> load_settings();
+
+// What they say about clusters that this process starts.
+base::Result<EmbeddedOptions> embedded_options(const base::Settings& settings);
+base::Result<RayletOptions> raylet_options(const base::Settings& settings);  // All but names and addresses.
+
+}  // namespace mobula::cluster

@@ -365,6 +365,13 @@ void ActorClient::kill(ActorState& actor, bool no_restart) {
   request.set_no_restart(no_restart);
   request.set_why("killed by mobula::kill()");
   subscribe(actor);
+  if (no_restart && actor.phase != ActorState::Phase::kDead) {
+    // For later calls of this process it is dead from now on; what is under way ends with the GCS's news.
+    actor.killed = true;
+    actor.phase = ActorState::Phase::kDead;
+    actor.death = ErrorInfo{.kind = ErrorKind::kActorDied, .what = "actor " + actor.class_name + " was killed"};
+    flush(actor);
+  }
   raylet_.rpc().ask<proto::Empty>(proto::KILL_ACTOR, request, kGcsTimeout, [](Result<proto::Empty>) {});
 }
 
@@ -377,6 +384,7 @@ void ActorClient::on_info(const proto::ActorInfo& info) {
   const auto actor = it == actors_.end() ? nullptr : it->second.lock();
   if (actor == nullptr || (info.version() <= actor->version && actor->version != 0)) return;
   actor->version = info.version();
+  if (actor->killed && info.state() != proto::ActorInfo::DEAD) return;
   actor->max_task_retries = info.max_task_retries();
   actor->max_pending_calls = info.max_pending_calls();
   if (actor->class_name.empty()) actor->class_name = info.class_name();

@@ -40,6 +40,7 @@ class ActorState {
   ProcessAddress owner;
   ObjectRef handle;                 // Empty for a detached actor and for one whose owner has gone.
   bool subscribed = false;
+  bool killed = false;              // By this process, for good: only its death is news.
   int max_task_retries = 0;
   std::int64_t max_pending_calls = -1;
   Peer* peer = nullptr;             // While alive and connected.

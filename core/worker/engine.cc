@@ -18,8 +18,11 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr auto kSpinBudget = microseconds(50);    // With a token.
-constexpr auto kYieldBudget = microseconds(20);   // Without.
+// How long a wait spins before it sleeps: doubled when spinning found something, halved when it did not.  A process that
+// shares its core with the one it waits for only holds it up by spinning.
+constexpr base::Duration kSpinBudgetMax = microseconds(50);
+constexpr base::Duration kSpinBudgetMin = microseconds(2);
+constexpr base::Duration kYieldBudgetMax = microseconds(20);  // Without a token.
 constexpr auto kServiceTick = milliseconds(1);
 constexpr int kServiceIdleTicks = 50;             // Then the service thread sleeps until it is needed.
 constexpr std::uint64_t kRoundsPerLoop = 64;      // Sockets and timers are looked at this seldom while spinning.
@@ -139,11 +142,12 @@ bool Engine::drive(Lock& lock, const Predicate& done, std::optional<base::Time> 
 bool Engine::spin(Lock& lock, const Predicate& done, std::optional<base::Time> deadline) {
   if (token_ < 0) token_ = tokens_.acquire(pid_);
   const bool has_token = token_ >= 0;
-  const auto budget = has_token ? kSpinBudget : kYieldBudget;
+  const auto budget = has_token ? spin_budget_ : std::min(spin_budget_, kYieldBudgetMax);
   auto until = base::Time::max();
   for (;;) {
     for (int i = 0; i < kPollsPerClock; ++i) {
       if (progress() != 0) {
+        spin_budget_ = std::min(spin_budget_ * 2, kSpinBudgetMax);
         if (done()) return true;
         until = base::Time::max();
       }
@@ -158,7 +162,10 @@ bool Engine::spin(Lock& lock, const Predicate& done, std::optional<base::Time> d
     if (done()) return true;
     const auto now = os::now();
     if (until == base::Time::max()) until = now + budget;
-    if (now >= until || (deadline && now >= *deadline)) return false;
+    if (deadline && now >= *deadline) return false;
+    if (now < until) continue;
+    spin_budget_ = std::max(spin_budget_ / 2, kSpinBudgetMin);
+    return false;
   }
 }
 

@@ -123,6 +123,7 @@ class Engine {
   Links* links_ = nullptr;
   SpinTokens tokens_;
   int token_ = -1;
+  base::Duration spin_budget_ = std::chrono::microseconds(50);
   std::uint32_t pid_ = 0;
   std::function<void()> after_progress_;
 

@@ -29,6 +29,14 @@ ErrorInfo cause_of(const proto::ExitCause& cause, const Peer& peer) {
   return error;
 }
 
+// As many in flight as the machine allows, where tasks are short: a worker without a spin token sleeps between batches, and
+// a batch of 16 calls of a microsecond is not worth a wake-up of five.
+scheduler::SubmitLimits limits() {
+  scheduler::SubmitLimits l;
+  l.depth_max = scheduler::SubmitMachine::kDepthMax;
+  return l;
+}
+
 void fill(proto::ResourceSet& to, const base::Resources& from) {
   for (const auto& [name, amount] : from.all()) (*to.mutable_units())[name] = amount.units;
 }
@@ -46,7 +54,7 @@ void fill(proto::Strategy& to, const Strategy& from) {
 }  // namespace
 
 Submitter::Submitter(Engine& engine, Calls& calls, Links& links, RayletLink& raylet)
-    : engine_(engine), calls_(calls), links_(links), raylet_(raylet), machine_(scheduler::SubmitLimits{}) {
+    : engine_(engine), calls_(calls), links_(links), raylet_(raylet), machine_(limits()) {
   TaskSpecOptions standard;
   standard.resources.set("cpus", base::Amount::of(1));
   options_.push_back(std::move(standard));

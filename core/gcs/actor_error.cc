@@ -38,7 +38,6 @@ ErrorInfo actor_error(const scheduler::ActorView& view, const proto::ActorSpec& 
   if (view.end == ActorEnd::kConstructorThrew) return from_constructor(view, who);
   ErrorInfo out;
   out.kind = ErrorKind::kActorDied;
-  out.type = spec.class_name();
   switch (view.end) {
     case ActorEnd::kUnschedulable:
       out.kind = ErrorKind::kUnschedulable;

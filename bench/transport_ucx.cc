@@ -14,7 +14,7 @@ constexpr int kRounds = 20;
 
 struct Size {
   std::size_t bytes;
-  int trips;   // In each round.
+  int trips;  // In each round.
   int stream;
 };
 constexpr Size kSizes[] = {{8, 2'000, 20'000}, {64, 2'000, 20'000}, {4096, 1'000, 5'000}, {1 << 20, 20, 20}};

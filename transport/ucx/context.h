@@ -1,9 +1,9 @@
 #pragma once
 
-#include <ucp/api/ucp.h>
-
 #include <memory>
 #include <string>
+
+#include <ucp/api/ucp.h>
 
 #include "transport/transport.h"
 #include "transport/ucx/ucx.h"

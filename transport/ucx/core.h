@@ -1,11 +1,11 @@
 #pragma once
 
-#include <ucp/api/ucp.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <ucp/api/ucp.h>
 
 #include "transport/stream/completions.h"
 #include "transport/transport.h"

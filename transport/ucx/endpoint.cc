@@ -17,7 +17,6 @@ constexpr std::size_t kAtOnceBytesMax = 512;
 
 UcxEndpoint::UcxEndpoint(Core& core, Pairing::Role role, const Pairing::Identity& identity)
     : core_(core),
-      role_(role),
       identity_(identity),
       pairing_(core, role, identity, *this),
       known_(role == Pairing::Role::kConnector),
@@ -89,9 +88,9 @@ bool UcxEndpoint::send_at_once(const Outgoing& message) {
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS | UCP_OP_ATTR_FLAG_FORCE_IMM_CMPL;
   param.flags = UCP_AM_SEND_FLAG_EAGER;
-  const ucs_status_ptr_t sent = ucp_am_send_nbx(link_->ep(), kActiveMessageId, header.data(),
-                                                sizeof head + message.header.size(), message.payload.data(),
-                                                message.payload.size(), &param);
+  const ucs_status_ptr_t sent =
+      ucp_am_send_nbx(link_->ep(), kActiveMessageId, header.data(), sizeof head + message.header.size(),
+                      message.payload.data(), message.payload.size(), &param);
   if (sent != nullptr) return false;  // The general way finds out what is the matter.
   if (message.completion != nullptr) core_.completions.add(*message.completion, message.payload.size());
   if (rendezvous_ != 0) {
@@ -111,8 +110,7 @@ void UcxEndpoint::write(const LocalSpan& from, const RemoteSpan& to, Completion&
   one_sided(Op::Step::kWrite, to, from, completion);
 }
 
-void UcxEndpoint::one_sided(Op::Step step, const RemoteSpan& remote, const LocalSpan& local,
-                            Completion& completion) {
+void UcxEndpoint::one_sided(Op::Step step, const RemoteSpan& remote, const LocalSpan& local, Completion& completion) {
   const auto refuse = [&](const base::Error& why) { core_.completions.add(completion, why); };
   if (ending()) return refuse({base::Code::kUnavailable, "the connection is lost"});
   const auto bytes = bytes_of(local);

@@ -99,13 +99,12 @@ class UcxEndpoint final : public Endpoint, private Pairing::Owner, private Trans
   void mark_busy();
 
   Core& core_;
-  const Pairing::Role role_;
   const Pairing::Identity identity_;
   Pairing pairing_;
   std::shared_ptr<Link> link_;
   State state_ = State::kConnecting;
-  bool known_;           // Our owner has the pointer.
-  bool busy_ = false;    // In core_.busy.
+  bool known_;         // Our owner has the pointer.
+  bool busy_ = false;  // In core_.busy.
   bool wound_down_ = false;
   base::Error why_;
   std::optional<base::Error> hung_up_;  // Ends the connection once what had arrived is delivered.
@@ -113,10 +112,10 @@ class UcxEndpoint final : public Endpoint, private Pairing::Owner, private Trans
   std::uint32_t next_sequence_ = 0;
   std::deque<Op*> pending_;  // Until the connection is there.
   std::size_t in_flight_ = 0;
-  std::size_t limit_;        // Of charged_, unless nothing is charged.
+  std::size_t limit_;  // Of charged_, unless nothing is charged.
   std::size_t charged_ = 0;
-  std::size_t rendezvous_ = 0;    // Sends in flight.
-  std::size_t kept_charge_ = 0;   // Of sends that have ended, but wait at the peer behind a rendezvous.
+  std::size_t rendezvous_ = 0;   // Sends in flight.
+  std::size_t kept_charge_ = 0;  // Of sends that have ended, but wait at the peer behind a rendezvous.
   bool wants_room_ = false;
 
   Reorder reorder_;

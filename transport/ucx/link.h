@@ -1,12 +1,12 @@
 #pragma once
 
-#include <ucp/api/ucp.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
+
+#include <ucp/api/ucp.h>
 
 #include "transport/ucx/wire.h"
 

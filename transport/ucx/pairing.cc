@@ -82,8 +82,8 @@ Result<void> Pairing::take_attach(ConstBytes payload) {
 }
 
 Result<void> Pairing::agree_as_connector(const Attach& attach) {
-  const bool agreed = !link_->closed() && attach.yours == link_->id() &&
-                      (link_->peer_id() == 0 || link_->peer_id() == attach.mine);
+  const bool agreed =
+      !link_->closed() && attach.yours == link_->id() && (link_->peer_id() == 0 || link_->peer_id() == attach.mine);
   if (agreed) return finish(attach.mine);
   // The peer knows nothing of our link: it has dropped its half, and the end of its other connections is on its
   // way to us.

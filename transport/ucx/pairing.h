@@ -47,8 +47,8 @@ class Pairing {
   // Forgets the peer and leaves the link.  Not from inside the channel's callbacks.
   void close();
 
-  const PeerIdentity& peer() const { return peer_; }      // As proved; empty before.
-  const Hello& hello() const { return *hello_; }          // REQUIRES: paired
+  const PeerIdentity& peer() const { return peer_; }           // As proved; empty before.
+  const Hello& hello() const { return *hello_; }               // REQUIRES: paired
   const std::shared_ptr<Link>& link() const { return link_; }  // REQUIRES: paired, not closed
 
  private:

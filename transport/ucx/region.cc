@@ -61,7 +61,8 @@ class RegionTable::Registered final : public Region {
     return base::Error{base::Code::kExhausted,
                        error_of("registering " + std::to_string(memory_.size()) +
                                     " bytes with the RDMA devices (is the memlock limit too low?)",
-                                status).what};
+                                status)
+                           .what};
   }
 
   std::shared_ptr<Context> context_;

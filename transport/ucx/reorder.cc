@@ -6,9 +6,7 @@
 namespace mobula::transport::ucx {
 namespace {
 
-std::size_t charge(const Held& held) {
-  return held.header_bytes + held.payload_bytes + Reorder::kHeldOverheadBytes;
-}
+std::size_t charge(const Held& held) { return held.header_bytes + held.payload_bytes + Reorder::kHeldOverheadBytes; }
 
 }  // namespace
 

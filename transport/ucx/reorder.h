@@ -51,7 +51,7 @@ class Reorder {
   bool ready() const {
     return !waiting_.empty() && waiting_.front() != nullptr && waiting_.front()->state == Held::State::kReady;
   }
-  std::unique_ptr<Held> take();  // REQUIRES: ready()
+  std::unique_ptr<Held> take();                                                               // REQUIRES: ready()
   void give_back(std::unique_ptr<Held> held) { buffers_.give_back(std::move(held->piece)); }  // When delivered.
 
   std::size_t held_bytes() const { return held_bytes_; }

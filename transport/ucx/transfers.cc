@@ -10,8 +10,7 @@ Kind answer_to(Kind kind) { return kind == Kind::kRead ? Kind::kReadDone : Kind:
 
 // A code from the peer; what is not one of ours reads as "something is wrong".
 base::Code code_from_wire(std::uint16_t code) {
-  return code <= static_cast<std::uint16_t>(base::Code::kDenied) ? static_cast<base::Code>(code)
-                                                                 : base::Code::kInvalid;
+  return code <= static_cast<std::uint16_t>(base::Code::kDenied) ? static_cast<base::Code>(code) : base::Code::kInvalid;
 }
 
 }  // namespace

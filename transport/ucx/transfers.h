@@ -31,7 +31,7 @@ class Transfers {
     Kind kind = Kind::kRead;  // Or kWrite.
     RegionKey key;
     std::uint64_t offset = 0;
-    Bytes local;              // REQUIRES: not empty.
+    Bytes local;  // REQUIRES: not empty.
     Completion* completion = nullptr;
   };
   void start(const Start& start);

@@ -34,10 +34,10 @@ UcxOptions ucx_options_from_environment();
 std::vector<std::string> rdma_devices();
 
 struct UcxCounters {
-  std::uint64_t dropped = 0;    // Active messages without the cookie that we had issued.
-  std::uint64_t reordered = 0;  // Messages that had to wait for one sent before.
-  std::uint64_t rendezvous = 0; // Messages that were received by rendezvous.
-  std::uint64_t one_sided = 0;  // Reads and writes that the network did alone.
+  std::uint64_t dropped = 0;     // Active messages without the cookie that we had issued.
+  std::uint64_t reordered = 0;   // Messages that had to wait for one sent before.
+  std::uint64_t rendezvous = 0;  // Messages that were received by rendezvous.
+  std::uint64_t one_sided = 0;   // Reads and writes that the network did alone.
 };
 
 class UcxWorker : public Worker {
@@ -47,7 +47,6 @@ class UcxWorker : public Worker {
 
 // kUnavailable: UCX has no device for these transports.  kInvalid: it does not know one of the options.
 // `inbox` must outlive the worker.  Regions may outlive it, and are then a span of bytes.
-Result<std::unique_ptr<UcxWorker>> make_ucx_worker(const WorkerOptions& options, Inbox& inbox,
-                                                   const UcxOptions& ucx);
+Result<std::unique_ptr<UcxWorker>> make_ucx_worker(const WorkerOptions& options, Inbox& inbox, const UcxOptions& ucx);
 
 }  // namespace mobula::transport

@@ -29,8 +29,7 @@ Result<Hello> decode_hello(ConstBytes bytes) {
   const auto version = in.get<std::uint16_t>();
   if (version != kWireVersion) {
     return base::Error{base::Code::kInvalid, "the peer speaks version " + std::to_string(version) +
-                                                 " of the UCX transport, we speak " +
-                                                 std::to_string(kWireVersion)};
+                                                 " of the UCX transport, we speak " + std::to_string(kWireVersion)};
   }
   Hello hello;
   hello.instance = in.get<std::uint64_t>();

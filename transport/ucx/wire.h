@@ -44,8 +44,8 @@ enum class Kind : std::uint8_t {
   // One-sided access where the network cannot do it alone (transports for tests).  One piece each, at most
   // kPieceBytes.  The header is an Access; answers carry the same one and a base::Code in `type` (0: done).
   kRead = 2,
-  kReadDone = 3,   // The payload is the piece.
-  kWrite = 4,      // The payload is the piece.
+  kReadDone = 3,  // The payload is the piece.
+  kWrite = 4,     // The payload is the piece.
   kWriteDone = 5,
 };
 inline constexpr std::size_t kPieceBytes = 256u << 10;
@@ -65,14 +65,13 @@ struct Access {
   std::uint64_t transfer = 0;  // Chosen by who asks.
   std::uint64_t region = 0;
   std::uint64_t cookie = 0;
-  std::uint64_t offset = 0;    // From the region's first byte.
+  std::uint64_t offset = 0;  // From the region's first byte.
   std::uint64_t size = 0;
 };
 static_assert(sizeof(Access) == 40);
 
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-std::optional<T> read_exactly(ConstBytes bytes) {
+requires std::is_trivially_copyable_v<T> std::optional<T> read_exactly(ConstBytes bytes) {
   if (bytes.size() != sizeof(T)) return std::nullopt;
   T out;
   std::memcpy(&out, bytes.data(), sizeof out);
@@ -86,7 +85,7 @@ struct RegionKey {
   std::uint64_t cookie = 0;
   std::uint64_t base = 0;  // Address of its first byte in its process.
   std::uint64_t size = 0;
-  ConstBytes rkey;         // UCX's; empty where the network cannot reach it alone.
+  ConstBytes rkey;  // UCX's; empty where the network cannot reach it alone.
 };
 inline constexpr std::size_t kRegionKeyBytesMax = 256;
 inline constexpr std::size_t kRkeyBytesMax = kRegionKeyBytesMax - 40;

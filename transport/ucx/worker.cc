@@ -1,9 +1,10 @@
 #include <sys/epoll.h>
-#include <ucp/api/ucp.h>
 
 #include <algorithm>
 #include <string>
 #include <utility>
+
+#include <ucp/api/ucp.h>
 
 #include "core/os/alarm.h"
 #include "core/os/event_loop.h"
@@ -86,8 +87,7 @@ Result<void> WorkerImpl::open_ucx() {
     return error_of("making a UCX worker", status);
   }
   ucp_am_handler_param_t handler{};
-  handler.field_mask =
-      UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_CB | UCP_AM_HANDLER_PARAM_FIELD_ARG;
+  handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_CB | UCP_AM_HANDLER_PARAM_FIELD_ARG;
   handler.id = kActiveMessageId;
   handler.cb = &WorkerImpl::on_message;
   handler.arg = this;

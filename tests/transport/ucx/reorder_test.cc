@@ -1,10 +1,10 @@
 #include "transport/ucx/reorder.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <numeric>
 #include <random>
+
+#include <gtest/gtest.h>
 
 namespace mobula::transport::ucx {
 namespace {

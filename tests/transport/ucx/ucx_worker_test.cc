@@ -1,16 +1,15 @@
-#include "transport/ucx/ucx.h"
+#include <cstdlib>
+#include <optional>
 
 #include <gtest/gtest.h>
 #include <ucp/api/ucp.h>
-
-#include <cstdlib>
-#include <optional>
 
 #include "core/os/event_loop.h"
 #include "core/os/random.h"
 #include "tests/transport/party.h"
 #include "transport/channel.h"
 #include "transport/ucx/context.h"
+#include "transport/ucx/ucx.h"
 #include "transport/ucx/wire.h"
 
 namespace mobula::test {
@@ -40,9 +39,7 @@ class OneFabric final : public Fabric {
 
 Backend posix() { return {"ucx_posix", {}, &OneFabric<&shared_memory>::make}; }
 
-const transport::UcxCounters counters_of(Party& party) {
-  return dynamic_cast<UcxWorker&>(party.worker()).counters();
-}
+const transport::UcxCounters counters_of(Party& party) { return dynamic_cast<UcxWorker&>(party.worker()).counters(); }
 
 // A peer that has proved itself, and then speaks to UCX as it likes.
 class RawPeer {
@@ -86,8 +83,8 @@ class RawPeer {
     }
     headers_.push_back(std::make_unique<transport::ucx::MessageHeader>(head));
     ucp_request_param_t param{};
-    const auto sent = ucp_am_send_nbx(endpoint_, 1, headers_.back().get(), sizeof head, payload.data(),
-                                      payload.size(), &param);
+    const auto sent =
+        ucp_am_send_nbx(endpoint_, 1, headers_.back().get(), sizeof head, payload.data(), payload.size(), &param);
     ASSERT_FALSE(UCS_PTR_IS_ERR(sent));
     if (UCS_PTR_IS_PTR(sent)) ucp_request_free(sent);
   }
@@ -185,9 +182,8 @@ TEST_F(UcxWorkerTest, WorkersThatConnectToEachOtherAtOnceKeepBothConnectionsApar
   Endpoint& to_a = b.connect(a);
   ASSERT_TRUE(to_b.send(1, {}, view("from a"), nullptr).ok());
   ASSERT_TRUE(to_a.send(2, {}, view("from b"), nullptr).ok());
-  ASSERT_TRUE(world_.until([&] {
-    return a.peers.size() == 1 && b.peers.size() == 1 && a.messages.size() == 1 && b.messages.size() == 1;
-  }));
+  ASSERT_TRUE(world_.until(
+      [&] { return a.peers.size() == 1 && b.peers.size() == 1 && a.messages.size() == 1 && b.messages.size() == 1; }));
   // One goes, by force; the other is none the worse.
   to_b.close();
   ASSERT_TRUE(world_.until([&] { return b.lost_peers.contains(b.peers[0]); }));

@@ -80,8 +80,7 @@ Result<base::Resources> node_resources(const Settings& settings) {
 
 }  // namespace
 
-Result<Settings> load_settings() {
-  Settings settings;
+Result<Settings> load_settings(Settings settings) {
   if (const std::string path = find_file(); !path.empty()) {
     const auto taken = take_file(path, settings);
     if (!taken) return taken.error();

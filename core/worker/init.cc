@@ -9,6 +9,7 @@
 #include "core/cluster/embedded.h"
 #include "core/cluster/environment.h"
 #include "core/cluster/roles.h"
+#include "core/cluster/settings_load.h"
 #include "core/os/host.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
@@ -119,14 +120,18 @@ class DriverSession final : public SessionImpl {
 
  private:
   Result<void> embed(const InitOptions& options) {
-    cluster::EmbeddedOptions embedded;
-    embedded.nodes = options.nodes;
-    if (const std::string nodes = variable("MOBULA_NODES"); !nodes.empty()) {
-      embedded.nodes = static_cast<unsigned>(std::strtoul(nodes.c_str(), nullptr, 10));
-      if (embedded.nodes == 0) return Error{Code::kInvalid, "MOBULA_NODES=" + nodes + " is not a number of nodes"};
+    // What the program asks for is weaker than what its user sets.
+    base::Settings own;
+    if (options.nodes > 1) (void)own.set("nodes", std::to_string(options.nodes), base::SettingSource::kDefault, "init()");
+    for (const auto& [key, value] : options.settings) {
+      const auto known = own.set(key, value, base::SettingSource::kDefault, "init()");
+      if (!known) return known.error();
     }
-    embedded.settings = options.settings;
-    auto cluster = cluster::EmbeddedCluster::start(embedded);
+    const auto settings = cluster::load_settings(std::move(own));
+    if (!settings) return settings.error();
+    const auto embedded = cluster::embedded_options(*settings);
+    if (!embedded) return embedded.error();
+    auto cluster = cluster::EmbeddedCluster::start(*embedded);
     if (!cluster) return cluster.error();
     cluster_ = std::move(*cluster);
     raylet_ = cluster_->raylet_address();

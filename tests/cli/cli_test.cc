@@ -1,0 +1,172 @@
+// The mobula program as its users call it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "core/os/process.h"
+#include "tests/support/leak_check.h"
+
+namespace mobula::testing {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Outcome {
+  int code = -1;
+  std::string out;
+};
+
+// With stderr in it.
+Outcome shell(const std::string& command) {
+  Outcome outcome;
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  std::array<char, 4096> buffer;
+  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) outcome.out.append(buffer.data(), n);
+  const int status = ::pclose(pipe);
+  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return outcome;
+}
+
+const std::string kMobula = MOBULA_PROGRAM;
+const std::string kApp = MOBULA_TEST_APP;
+
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest() {
+    ::setenv("MOBULA_STORE_BYTES", "64M", 1);
+    ::unsetenv("MOBULA_CONFIG");
+  }
+  void TearDown() override { EXPECT_THAT(leaks_.leftovers(5s), IsEmpty()); }
+  std::string start_head() {
+    const auto started = shell(kMobula + " start --head --json --cpus 2");
+    EXPECT_EQ(started.code, 0) << started.out;
+    return json::parse(started.out).value("cluster", "");
+  }
+
+  LeakCheck leaks_;
+};
+
+TEST_F(CliTest, run_gives_the_program_its_nodes_and_returns_its_exit_code) {
+  const auto ran = shell(kMobula + " run --nodes 2 --cpus-per-node 1 -- " + kApp + " 7");
+  EXPECT_EQ(ran.code, 7) << ran.out;
+  EXPECT_THAT(ran.out, HasSubstr("pid of a worker: "));
+  EXPECT_THAT(ran.out, HasSubstr("a worker was here"));
+  EXPECT_EQ(shell(kMobula + " run").code, 2);
+  EXPECT_EQ(shell(kMobula + " run -- /no/such/program").code, 127);
+  EXPECT_THAT(shell(kMobula + " run --set node_lnik=shm -- true").out, HasSubstr("node_link"));
+}
+
+TEST_F(CliTest, a_cluster_outlives_its_programs_until_it_is_stopped) {
+  const std::string cluster = start_head();
+  ASSERT_FALSE(cluster.empty());
+  for (int i = 0; i < 2; ++i) {
+    const auto ran = shell(kMobula + " submit -- " + kApp + " 3");
+    EXPECT_EQ(ran.code, 3) << ran.out;
+    EXPECT_THAT(ran.out, HasSubstr("pid of a worker: "));
+  }
+  const auto status = json::parse(shell(kMobula + " status --json").out);
+  EXPECT_EQ(status["cluster"], cluster);
+  EXPECT_EQ(status["nodes"].size(), 1u);
+  EXPECT_EQ(status["total"]["cpus"], 2);
+  const auto jobs = json::parse(shell(kMobula + " list jobs --json").out);
+  ASSERT_EQ(jobs.size(), 2u);
+  EXPECT_NE(jobs[0]["state"], "RUNNING");
+  EXPECT_THAT(shell(kMobula + " list nodes").out, HasSubstr("ALIVE"));
+  EXPECT_EQ(shell(kMobula + " list actors --json").code, 0);
+  EXPECT_EQ(shell(kMobula + " list workers --json").code, 0);
+  EXPECT_THAT(shell(kMobula + " logs").out, HasSubstr("a worker was here"));
+  const auto stopped = shell(kMobula + " stop " + cluster);
+  EXPECT_EQ(stopped.code, 0) << stopped.out;
+  EXPECT_NE(shell(kMobula + " status").code, 0);
+}
+
+TEST_F(CliTest, a_second_node_joins_and_the_end_of_one_cluster_is_not_the_end_of_another) {
+  const std::string first = start_head();
+  const std::string second = start_head();
+  const auto joined = shell(kMobula + " start --address " + first + " --cpus 1");
+  EXPECT_EQ(joined.code, 0) << joined.out;
+  EXPECT_EQ(json::parse(shell(kMobula + " list nodes --json --address " + first).out).size(), 2u);
+  EXPECT_EQ(json::parse(shell(kMobula + " list nodes --json --address " + second).out).size(), 1u);
+  EXPECT_THAT(shell(kMobula + " status").out, HasSubstr("several clusters"));
+  EXPECT_EQ(shell(kMobula + " stop " + first).code, 0);
+  EXPECT_EQ(shell(kMobula + " submit --address " + second + " -- " + kApp).code, 0);
+  EXPECT_EQ(shell(kMobula + " stop").code, 0);
+}
+
+TEST_F(CliTest, an_embedded_program_that_is_killed_leaves_nothing) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t app = ::fork();
+  if (app == 0) {
+    ::dup2(ends[1], 1);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    ::execl(kApp.c_str(), "app", "hold", nullptr);
+    ::_exit(1);
+  }
+  ::close(ends[1]);
+  std::string text;
+  std::array<char, 256> buffer;
+  while (text.find("holding") == std::string::npos) {
+    const ssize_t n = ::read(ends[0], buffer.data(), buffer.size());
+    ASSERT_GT(n, 0) << text;
+    text.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+  ::kill(app, SIGKILL);
+  ::waitpid(app, nullptr, 0);
+  ::close(ends[0]);
+}
+
+TEST_F(CliTest, every_setting_says_where_it_comes_from) {
+  const std::string file = leaks_.directory() + "/mobula.toml";
+  std::ofstream(file) << "node_link = \"sock\"\nworkers_max = 17\n";
+  const auto config = shell("MOBULA_CONFIG=" + file + " MOBULA_NODE_LINK=shm " + kMobula + " config --json");
+  ASSERT_EQ(config.code, 0) << config.out;
+  std::map<std::string, json> rows;
+  for (const auto& row : json::parse(config.out)) rows[row["key"]] = row;
+  EXPECT_EQ(rows["node_link"]["value"], "shm");
+  EXPECT_THAT(rows["node_link"]["source"].get<std::string>(), HasSubstr("MOBULA_NODE_LINK"));
+  EXPECT_EQ(rows["workers_max"]["value"], "17");
+  EXPECT_THAT(rows["workers_max"]["source"].get<std::string>(), HasSubstr("mobula.toml:2"));
+  std::ofstream(file) << "node_lnik = 1\n";
+  EXPECT_THAT(shell("MOBULA_CONFIG=" + file + " " + kMobula + " config").out, HasSubstr("node_link"));
+  std::filesystem::remove(file);
+}
+
+TEST_F(CliTest, doctor_gives_a_verdict_on_each_subject) {
+  const auto doctor = shell(kMobula + " doctor --json");
+  for (const auto& finding : json::parse(doctor.out)) {
+    EXPECT_FALSE(finding["text"].get<std::string>().empty());
+    EXPECT_EQ(finding["verdict"] == "OK", finding["remedy"].get<std::string>().empty());
+  }
+  EXPECT_EQ(doctor.code, 0) << doctor.out;
+}
+
+TEST_F(CliTest, small_commands_do_as_they_say) {
+  EXPECT_THAT(shell(kMobula + " version").out, HasSubstr("mobula "));
+  EXPECT_EQ(shell(kMobula + " completion bash | bash -n").code, 0);
+  EXPECT_THAT(shell(kMobula + " completion fish").out, HasSubstr("submit"));
+  EXPECT_EQ(shell(kMobula + " nonsense").code, 2);
+  const std::string project = leaks_.directory() + "/solver";
+  EXPECT_EQ(shell(kMobula + " new " + project).code, 0);
+  for (const char* file : {"CMakeLists.txt", "main.cpp", "job.sbatch"}) EXPECT_TRUE(std::filesystem::exists(project + "/" + file));
+  EXPECT_NE(shell(kMobula + " new " + project).code, 0);
+  EXPECT_THAT(shell(kMobula + " submit -- true").out, HasSubstr("mobula start"));
+  std::filesystem::remove_all(project);
+}
+
+}  // namespace
+}  // namespace mobula::testing

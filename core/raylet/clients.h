@@ -8,6 +8,7 @@
 
 #include "core/base/ids.h"
 #include "core/base/proto/control.pb.h"
+#include "core/os/memory_file.h"
 #include "core/rpc/rpc.h"
 
 namespace mobula::raylet {
@@ -21,6 +22,7 @@ struct Client {
   proto::Address address;
   std::optional<std::uint32_t> store_slot;
   std::unique_ptr<rpc::Rpc> rpc;
+  os::Mapping metrics;  // Its page of counters; it writes them while we read.
 };
 
 // Who is connected to this raylet.  Pointers are good until remove() or the end of the callback.

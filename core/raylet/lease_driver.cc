@@ -16,6 +16,10 @@ using cluster::to_id;
 // The machine asks again by itself long before.
 constexpr auto kGrantTimeout = std::chrono::seconds(10);
 
+// A program that fails to start so often and for so long, without one success between, does not start.
+constexpr std::uint32_t kStartFailuresMax = 5;
+constexpr auto kStartFailingTime = std::chrono::seconds(2);
+
 template <class T>
 concept ToPeer = std::is_same_v<T, scheduler::PeerDemand> || std::is_same_v<T, scheduler::PeerGrant> ||
                  std::is_same_v<T, scheduler::PeerReject> || std::is_same_v<T, scheduler::PeerReturn> ||
@@ -63,9 +67,43 @@ void LeaseDriver::demand(const WorkerId& owner, const base::JobId& job, const pr
     if (rpc::Rpc* rpc = ports_.client(owner)) (void)rpc->notify(proto::UNSCHEDULABLE, refusal);
     return responder.fail(error);
   }
+  if (message.want() == 0) {
+    wanted_.erase({owner, message.key()});
+  } else {
+    wanted_[{owner, message.key()}] = {job, message.sequence()};
+  }
   if (responder.wanted()) demands_[{owner, message.key()}] = {message.sequence(), std::move(responder)};
   step(scheduler::DemandSet{owner, message.key(), job, std::move(*shape), std::move(*strategy), message.want(),
                             message.sequence()});
+}
+
+void LeaseDriver::worker_ready(const WorkerId& worker, const base::JobId& job, std::string address) {
+  failures_.erase(job);
+  step(scheduler::WorkerReady{worker, job, std::move(address)});
+}
+
+void LeaseDriver::start_failed(const base::JobId& job, const std::string& why) {
+  step(scheduler::StartFailed{job, 1, why});
+  Failures& failures = failures_[job];
+  if (failures.count++ == 0) failures.first = os::now();
+  if (failures.count < kStartFailuresMax || os::now() - failures.first < kStartFailingTime) return;
+  for (const auto& [key, wanted] : wanted_) {
+    if (wanted.job != job) continue;
+    proto::Unschedulable message;
+    message.set_key(key.second);
+    message.set_sequence(wanted.sequence);
+    message.set_what("the program's workers do not start: " + why);
+    message.add_evidence(std::to_string(failures.count) + " starts failed in a row");
+    message.set_nearest_node(ports_.node_name(node_));
+    if (rpc::Rpc* rpc = ports_.client(key.first)) (void)rpc->notify(proto::UNSCHEDULABLE, message);
+  }
+}
+
+void LeaseDriver::owner_gone(const WorkerId& owner) {
+  std::erase_if(wanted_, [&owner](const auto& entry) { return entry.first.first == owner; });
+  std::erase_if(demands_, [&owner](const auto& entry) { return entry.first.first == owner; });
+  std::erase_if(returns_, [&owner](const auto& entry) { return entry.first.first == owner; });
+  step(scheduler::OwnerGone{owner});
 }
 
 void LeaseDriver::from_peer(const NodeId& peer, const proto::PeerLease& m) {

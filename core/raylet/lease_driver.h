@@ -41,6 +41,11 @@ class LeaseDriver {
   void from_peer(const base::NodeId& peer, const proto::PeerLease& message);
   void from_gcs(const proto::ActorLease& message);  // REQUEST and RELEASE.
   void step(scheduler::LeaseInput input);
+  // A worker of the job is there, or could not be started.  The machine tries again for ever; owners here are told after a
+  // while that their program does not start, and why, so that their tasks end in an error.
+  void worker_ready(const base::WorkerId& worker, const base::JobId& job, std::string address);
+  void start_failed(const base::JobId& job, const std::string& why);
+  void owner_gone(const base::WorkerId& owner);
 
   const scheduler::LeaseMachine& machine() const { return machine_; }
 
@@ -63,6 +68,17 @@ class LeaseDriver {
   std::deque<scheduler::LeaseInput> inputs_;
   bool running_ = false;
   os::EventLoop::Id timer_ = 0;
+
+  struct Wanted {  // The newest word of a demand that wants anything.
+    base::JobId job;
+    std::uint64_t sequence = 0;
+  };
+  std::map<std::pair<base::WorkerId, std::uint32_t>, Wanted> wanted_;
+  struct Failures {
+    std::uint32_t count = 0;  // In a row.
+    base::Time first{};
+  };
+  std::map<base::JobId, Failures> failures_;
 
   struct PendingDemand {
     std::uint64_t sequence = 0;

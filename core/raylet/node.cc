@@ -124,7 +124,7 @@ Result<void> Node::open() {
           .ready =
               [this](const WorkerId& worker, const JobId& job) {
                 const Client* ready = clients_.find(worker);
-                if (ready != nullptr) leases_->step(scheduler::WorkerReady{worker, job, ready->address.SerializeAsString()});
+                if (ready != nullptr) leases_->worker_ready(worker, job, ready->address.SerializeAsString());
               },
           .ended = [this](const WorkerHost::Ended& ended) { worker_ended(ended); }});
   leases_ = std::make_unique<LeaseDriver>(loop_, scheduler::LeaseMachine::Self{id_, options_.resources, options_.labels},
@@ -336,8 +336,9 @@ void Node::end(const std::string& why, std::function<void()> done) {
 void Node::worker_ended(const WorkerHost::Ended& ended) {
   if (ended.was_ready) {
     leases_->step(scheduler::WorkerGone{ended.worker, ended.cause.SerializeAsString()});
+    leases_->owner_gone(ended.worker);
   } else {
-    leases_->step(scheduler::StartFailed{ended.job, 1, ended.cause.text()});
+    leases_->start_failed(ended.job, ended.cause.text());
   }
   actors_->worker_gone(ended.worker);
   watch_->forget(ended.worker);

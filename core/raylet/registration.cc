@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/base/build_info.h"
+#include "core/base/metrics.h"
 #include "core/cluster/convert.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
@@ -118,6 +119,12 @@ void Node::complete(Client& client, const rpc::Responder& responder) {
   gcs_->serve(rpc);
   if (client.kind == proto::Register::TOOL) return responder.reply(reply);
 
+  rpc.serve(proto::METRICS_PAGE, [this, id = client.id](rpc::Message&& message, rpc::Responder) {
+    Client* known = clients_.find(id);
+    if (known == nullptr || message.fds.size() != 1) return;
+    auto page = os::map_file(message.fds[0], 0, base::kMetricsPageBytes, os::Access::kReadOnly);
+    if (page) known->metrics = std::move(*page);
+  });
   const auto slot = store_->attach(client.pid);
   if (!slot) {
     responder.fail(slot.error());
@@ -135,7 +142,7 @@ void Node::complete(Client& client, const rpc::Responder& responder) {
     rpc.serve(proto::WORKER_READY, [this, id = client.id](rpc::Message&&, rpc::Responder) { workers_->ready(id); });
   } else {
     rpc.on<proto::JobFinished>(proto::JOB_FINISHED, [this, id = client.id](proto::JobFinished&& message, rpc::Responder done) {
-      leases_->step(scheduler::OwnerGone{id});
+      leases_->owner_gone(id);
       gcs_->ask<proto::Empty>(proto::JOB_DONE, message, kJobEndTimeout, [done](base::Result<proto::Empty>) { done.reply(proto::Empty()); });
     });
   }
@@ -158,7 +165,7 @@ void Node::client_closed(const WorkerId& id) {
 // A job ends with its driver, in order or not.
 void Node::driver_gone(const Client& client) {
   if (client.kind != proto::Register::DRIVER || over_) return;
-  leases_->step(scheduler::OwnerGone{client.id});
+  leases_->owner_gone(client.id);
   watch_->forget(client.id);
   spin_.release_all_of(static_cast<std::uint32_t>(client.pid));
   proto::ProcessGone gone;

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/metrics.h"
 #include "core/raylet/node.h"
 
 namespace mobula::raylet {
@@ -22,6 +23,17 @@ std::string Node::status_json() const {
     }
     workers.push_back(std::move(row));
   }
+  json metrics = json::array();
+  clients_.for_each([&metrics](const Client& client) {
+    if (!client.metrics.valid()) return;
+    json counters = json::object();
+    const auto read = base::read_metrics({client.metrics.data(), client.metrics.size()});
+    if (read) {
+      for (const base::Metric& m : *read) counters[m.name] = m.value;
+    }
+    const bool driver = client.kind == proto::Register::DRIVER;
+    metrics.push_back({{"id", client.id.short_hex()}, {"pid", client.pid}, {"is", driver ? "driver" : "worker"}, {"counters", std::move(counters)}});
+  });
   const auto stats = store_->store().stats();
   const auto pulls = pulls_->counts();
   const auto counts = leases_->machine().counts();
@@ -47,6 +59,7 @@ std::string Node::status_json() const {
         {"objects", stats.objects},
         {"free", stats.free_bytes}}},
       {"pulls", {{"now", pulls.pulling}, {"bytes", pulls.bytes_pulled}, {"bytes_served", pulls.bytes_served}}},
+      {"metrics", std::move(metrics)},
       {"settings", options_.settings},
   };
   return out.dump();

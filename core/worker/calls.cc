@@ -11,6 +11,11 @@ Task& Calls::make(const FunctionEntry& function, const base::TaskId& id, Argumen
   task.id = id;
   task.arguments = std::move(arguments);
   task.returns = static_cast<std::uint16_t>(out.size());
+  // Before anybody waits for them: an owner that is known to be gone makes its object an error here and now.
+  for (const Arguments::Dependency& d : task.arguments.dependencies_) {
+    LocalObject& object = local(d.ref);
+    if (object.status() == ObjectStatus::kPending && object.borrowed()) references_.ask_owner(object);
+  }
   for (std::size_t i = 0; i < out.size(); ++i) {
     LocalObject* object = references_.make(base::object_of(id, static_cast<std::uint32_t>(i + 1)));
     object->task = task.handle();
@@ -56,6 +61,7 @@ void Calls::send(Task& task, Peer& worker, std::uint64_t incarnation) {
   header.task = task.id;
   task.state = Task::State::kInFlight;
   task.worker = &worker;
+  metrics_.calls_sent.add();
   links_.send(worker, Hot::kCall, base::object_bytes(header), payload_of(task, scratch_));
 }
 
@@ -127,6 +133,7 @@ bool Calls::succeed(Task& task, Peer& from, const ReplyHeader& header, ConstByte
 void Calls::fail(Task& task, ErrorInfo error) {
   if (error.function.empty()) error.function = name_of(task);
   error.attempt = task.attempt;
+  metrics_.calls_failed.add();
   forget_arguments(task);
   task.each_result([&](ObjectRef& r) {
     if (r->settled()) return;

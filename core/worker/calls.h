@@ -16,9 +16,10 @@ namespace mobula::runtime {
 // Under the engine's lock.
 class Calls {
  public:
-  Calls(TaskTable& tasks, Links& links, References& references) : tasks_(tasks), links_(links), references_(references) {}
+  Calls(TaskTable& tasks, Links& links, References& references, ProcessMetrics& metrics)
+      : tasks_(tasks), links_(links), references_(references), metrics_(metrics) {}
 
-  // A call with its results, which `out` refers to.
+  // A call with its results, which `out` refers to.  Owners are asked for arguments that were borrowed without their values.
   Task& make(const FunctionEntry& function, const base::TaskId& id, Arguments&& arguments, std::span<ObjectRef> out);
   // The arguments as a message carries them: their bytes, then what is known of each dependency.  Without dependencies that is
   // arguments.bytes_ itself; else `scratch` holds it.
@@ -42,6 +43,7 @@ class Calls {
   TaskTable& tasks_;
   Links& links_;
   References& references_;
+  ProcessMetrics& metrics_;
   base::Buffer scratch_;
 };
 

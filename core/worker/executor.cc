@@ -158,6 +158,7 @@ void Executor::on_cancel(Peer& from, const CancelHeader& header) {
 }
 
 void Executor::return_unstarted(RunningCall& call) {
+  p_.metrics.calls_returned.add();
   ReplyHeader reply;
   reply.status = CallStatus::kReturned;
   reply.call = call.header.call;
@@ -275,6 +276,8 @@ void Executor::run() {
     if (exiting_ && queue_.empty() && running_.empty() && continuations_.empty()) ::_exit(0);
     if (run_continuation(lock)) continue;
     if (RunningCall* call = next()) run_one(lock, *call);
+    // Before the next: what came meanwhile may be its cancellation.
+    if (!queue_.empty()) p_.engine.progress();
   }
 }
 
@@ -302,6 +305,7 @@ void Executor::run_one(Engine::Lock& lock, RunningCall& call) {
   if (call.failed) return finish(call);
   call.state = RunningCall::State::kRunning;
   call.holds = 1;
+  p_.metrics.calls_run.add();
   ++executing_;
   running_.push_back(&call);
   lock.unlock();
@@ -347,20 +351,13 @@ void Executor::finish(RunningCall& call) {
   // ends with the reply, covers it until the owner knows.
   call.arguments_.clear();
   for (std::size_t i = 0; i < call.dependency_count_; ++i) call.dependencies_[i].ref = ObjectRef();
-  bool borrowed = false;
   for (const ObjectRef& ref : call.adopted) {
     LocalObject& object = local(ref);
-    if (object.borrowed() && !ref->only_reference()) {
-      p_.references.borrow(object);
-      borrowed = true;
-    }
+    if (object.borrowed() && !ref->only_reference()) p_.references.borrow(object);
   }
   call.adopted.clear();
-  if (borrowed) {
-    p_.references.after_borrows([this, &call] { send_reply(call); });
-  } else {
-    send_reply(call);
-  }
+  // Handles of actors were borrowed when they were read; in the steady state no borrow is open and the reply leaves at once.
+  p_.references.after_borrows([this, &call] { send_reply(call); });
 }
 
 void Executor::send_reply(RunningCall& call) {

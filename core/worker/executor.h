@@ -28,6 +28,7 @@ class Executor {
     LocalStore& store;
     RayletLink& raylet;
     ActorClient& actors;
+    ProcessMetrics& metrics;
   };
   explicit Executor(Parts parts) : p_(parts) {}
 

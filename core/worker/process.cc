@@ -105,13 +105,17 @@ base::Result<std::unique_ptr<Process>> Process::join(const ProcessOptions& optio
       tokens = SpinTokens::attach({p.spin_page_.data(), p.spin_page_.size()});
     }
   }
-  p.references_ = std::make_unique<References>(p.engine_, *p.links_, *p.raylet_, *p.store_);
-  p.calls_ = std::make_unique<Calls>(p.tasks_, *p.links_, *p.references_);
+  p.references_ = std::make_unique<References>(p.engine_, *p.links_, *p.raylet_, *p.store_, p.metrics_);
+  p.calls_ = std::make_unique<Calls>(p.tasks_, *p.links_, *p.references_, p.metrics_);
   p.submitter_ = std::make_unique<Submitter>(p.engine_, *p.calls_, *p.links_, *p.raylet_);
   p.actors_ = std::make_unique<ActorClient>(p.engine_, *p.calls_, *p.links_, *p.references_, *p.raylet_);
   p.executor_ = std::make_unique<Executor>(
-      Executor::Parts{p.engine_, *p.links_, *p.references_, *p.store_, *p.raylet_, *p.actors_});
+      Executor::Parts{p.engine_, *p.links_, *p.references_, *p.store_, *p.raylet_, *p.actors_, p.metrics_});
   p.serve_raylet();
+  if (p.metrics_.file().valid()) {
+    const int page = p.metrics_.file().get();
+    (void)p.raylet_->rpc().notify(proto::METRICS_PAGE, proto::Empty(), {&page, 1});
+  }
   p.engine_.set_after_progress([&p] { p.references_->process_drops(); });
   p.engine_.start(*p.links_, tokens);
   return process;
@@ -290,6 +294,7 @@ Result<ObjectRef> Process::put(Encoder&& value) {
   Result<ObjectRef> made = [&]() -> Result<ObjectRef> {
     if (size > kInlineBytesMax) return put_payload(value);
     Engine::Lock lock(engine_);
+    metrics_.puts.add();
     ObjectRef ref(references_->make(next_put()));
     if (value.plain()) {
       base::Buffer payload;
@@ -331,6 +336,7 @@ Result<std::unique_ptr<WritableObject>> Process::allocate(std::size_t payload_by
 
 ObjectRef Process::seal(std::unique_ptr<WritableObject> object) {
   Engine::Lock lock(engine_);
+  metrics_.puts.add();
   ObjectRef ref(references_->make(next_put()));
   LocalObject& made = local(ref);
   if (auto* heap = dynamic_cast<HeapObject*>(object.get())) {
@@ -477,6 +483,11 @@ bool Process::when_ready(const ObjectRef& ref, Continuation& continuation) {
   return true;
 }
 
+bool Process::cancelled() const {
+  const CallScope* const mine = current_scope();
+  return mine != nullptr && mine->call != nullptr && mine->call->cancelled();
+}
+
 TaskContext Process::context() const {
   const CallScope* const mine = current_scope();
   const CallScope& s = mine != nullptr ? *mine : root_;
@@ -616,6 +627,7 @@ void Process::message(Peer& from, Hot type, base::ConstBytes header, base::Const
 
 void Process::peer_lost(Peer& peer) {
   os::log(os::LogLevel::kInfo, "peer {} lost: {}", peer.address.worker.short_hex(), peer.why_lost.what);
+  metrics_.peers_lost.add();
   submitter_->on_peer_lost(peer);
   actors_->on_peer_lost(peer);
   references_->on_peer_lost(peer);

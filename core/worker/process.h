@@ -13,6 +13,7 @@
 #include "core/worker/executor.h"
 #include "core/worker/links.h"
 #include "core/worker/local_store.h"
+#include "core/worker/process_metrics.h"
 #include "core/worker/raylet_link.h"
 #include "core/worker/references.h"
 #include "core/worker/runtime.h"
@@ -60,6 +61,7 @@ class Process final : public Runtime, public LinkHandler {
   std::size_t wait(std::span<const ObjectRef> refs, std::size_t count, std::optional<Time> deadline,
                    FetchLocal fetch) override;
   bool when_ready(const ObjectRef& ref, Continuation& continuation) override;
+  bool cancelled() const override;
   TaskContext context() const override;
   Result<std::string> cluster_status_json() override;
 
@@ -100,6 +102,7 @@ class Process final : public Runtime, public LinkHandler {
   CallScope root_;
   std::optional<ErrorInfo> down_;
 
+  ProcessMetrics metrics_ = ProcessMetrics::create();
   Engine engine_;
   std::unique_ptr<RayletLink> raylet_;
   os::Mapping spin_page_;

@@ -48,6 +48,7 @@ void References::borrow(LocalObject& object) {
   if (more.borrow_sent) return;
   more.borrow_sent = true;
   if (more.owner->lost) return;
+  metrics_.borrows.add();
   borrows_open_[object.id()] = more.owner;
   ObjectHeader header;
   header.object = object.id();
@@ -207,6 +208,7 @@ void References::ask_owner(LocalObject& object) {
   if (more.asked || more.owner == nullptr || object.settled()) return;
   more.asked = true;
   if (more.owner->lost) return on_peer_lost(*more.owner);
+  metrics_.values_asked.add();
   ObjectHeader header;
   header.object = object.id();
   links_.send(*more.owner, Hot::kObjectGet, base::object_bytes(header), {});
@@ -223,6 +225,7 @@ void References::fetch(LocalObject& object) {
     return;
   }
   more.pulling = true;
+  metrics_.pulls.add();
   proto::Pull request;
   request.set_object_id(object.id().bytes());
   request.set_size(object.size());

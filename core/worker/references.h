@@ -11,6 +11,7 @@
 #include "core/worker/links.h"
 #include "core/worker/local_object.h"
 #include "core/worker/local_store.h"
+#include "core/worker/process_metrics.h"
 #include "core/worker/raylet_link.h"
 
 namespace mobula::runtime {
@@ -24,8 +25,8 @@ namespace mobula::runtime {
 // Under the engine's lock, but for drop().
 class References {
  public:
-  References(Engine& engine, Links& links, RayletLink& raylet, LocalStore& store)
-      : engine_(engine), links_(links), raylet_(raylet), store_(store) {}
+  References(Engine& engine, Links& links, RayletLink& raylet, LocalStore& store, ProcessMetrics& metrics)
+      : engine_(engine), links_(links), raylet_(raylet), store_(store), metrics_(metrics) {}
 
   // ---- making and finding.
   LocalObject* make(const ObjectId& id) { return new LocalObject(id); }
@@ -85,6 +86,7 @@ class References {
   Links& links_;
   RayletLink& raylet_;
   LocalStore& store_;
+  ProcessMetrics& metrics_;
   std::unordered_map<ObjectId, LocalObject*> table_;
   std::unordered_map<ObjectId, ObjectRef> lent_;            // Ours with borrowers: held for them.
   std::unordered_map<ObjectId, Peer*> borrows_open_;        // kBorrow sent, not acknowledged.

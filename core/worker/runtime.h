@@ -213,6 +213,8 @@ class Runtime {
   virtual bool when_ready(const ObjectRef& ref, Continuation& continuation) = 0;
 
   // ---- about us.
+  // Whether somebody asked that the calling thread's task stop: its waits then end early.
+  virtual bool cancelled() const { return false; }
   virtual TaskContext context() const = 0;  // Of the calling thread's task; the driver's own outside one.
   // Nodes, resources, settings, as `mobula status --json` prints them.
   virtual Result<std::string> cluster_status_json() = 0;

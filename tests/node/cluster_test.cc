@@ -10,8 +10,12 @@
 #include <cstdio>
 #include <set>
 
+#include "core/base/error_info.h"
+#include "core/cluster/convert.h"
 #include "core/cluster/embedded.h"
 #include "core/os/process.h"
+#include "core/os/random.h"
+#include "core/os/socket.h"
 #include "tests/node/process_roles.h"
 #include "tests/node/test_driver.h"
 #include "tests/support/leak_check.h"
@@ -155,6 +159,119 @@ TEST_F(ClusterTest, a_program_with_threads_before_init_gets_its_workers_by_exec)
   ASSERT_EQ(join({"NODE_TEST=threads"}), "");
   driver_->demand(1, 2, cpus(1));
   ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 2; }));
+}
+
+TEST_F(ClusterTest, a_program_whose_workers_crash_at_the_start_ends_in_an_error) {
+  start();
+  ASSERT_EQ(join({"NODE_TEST=crash-on-start"}), "");
+  driver_->demand(1, 1, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return !driver_->unschedulable.empty(); }, 10s));
+  EXPECT_THAT(driver_->unschedulable[0].what(), ::testing::HasSubstr("SIGSEGV"));
+}
+
+TEST_F(ClusterTest, an_actor_gets_a_worker_of_its_own_and_its_death_is_told_with_the_cause) {
+  start(small(2));
+  ASSERT_EQ(join(), "");
+  proto::RegisterActor request;
+  proto::ActorSpec& spec = *request.mutable_spec();
+  const auto id = base::derive<base::ActorId>(driver_->job, 1);
+  spec.set_actor_id(id.bytes());
+  spec.set_job_id(driver_->job.bytes());
+  spec.mutable_owner()->set_worker_id(driver_->id.bytes());
+  spec.mutable_owner()->set_node_id(driver_->registered.node_id());
+  spec.set_class_name("Counter");
+  spec.set_name("the counter");
+  spec.set_ns(driver_->registered.ns());
+  spec.set_max_restarts(1);
+  *spec.mutable_resources() = cluster::to_proto(cpus(1));
+  proto::ActorInfo info;
+  ASSERT_EQ(driver_->ask(proto::REGISTER_ACTOR, request, info), "");
+  proto::ActorQuery query;
+  query.set_name("the counter");
+  query.set_ns(driver_->registered.ns());
+  ASSERT_EQ(driver_->ask(proto::SUBSCRIBE_ACTOR, query, info), "");
+  driver_->actors.push_back(info);
+  const auto is = [&](proto::ActorInfo::State state, std::uint64_t incarnation) {
+    return driver_->actors.back().state() == state && driver_->actors.back().incarnation() == incarnation;
+  };
+  ASSERT_TRUE(driver_->wait([&] { return is(proto::ActorInfo::ALIVE, 0); }));
+  const auto first = driver_->actors.back();
+  EXPECT_GT(first.address().pid(), 0);
+  ::kill(static_cast<pid_t>(first.address().pid()), SIGABRT);
+  ASSERT_TRUE(driver_->wait([&] { return is(proto::ActorInfo::ALIVE, 1); }));
+  EXPECT_NE(driver_->actors.back().address().pid(), first.address().pid());
+  ::kill(static_cast<pid_t>(driver_->actors.back().address().pid()), SIGABRT);
+  ASSERT_TRUE(driver_->wait([&] { return driver_->actors.back().state() == proto::ActorInfo::DEAD; }));
+  const auto error = base::decode_error_info(base::as_bytes(driver_->actors.back().error()));
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->kind, base::ErrorKind::kActorDied);
+  EXPECT_THAT(error->what, ::testing::HasSubstr("SIGABRT"));
+}
+
+TEST_F(ClusterTest, actors_are_made_many_a_second) {
+  auto options = small();
+  options.resources = cpus(200);
+  options.prestart = 2;
+  start(options);
+  ASSERT_EQ(join(), "");
+  constexpr int kActors = 100;
+  const auto begin = std::chrono::steady_clock::now();
+  int alive = 0;
+  std::set<std::string> done;
+  for (int i = 0; i < kActors; ++i) {
+    proto::RegisterActor request;
+    proto::ActorSpec& spec = *request.mutable_spec();
+    spec.set_actor_id(base::derive<base::ActorId>(driver_->job, static_cast<std::uint64_t>(i + 1)).bytes());
+    spec.set_job_id(driver_->job.bytes());
+    spec.mutable_owner()->set_worker_id(driver_->id.bytes());
+    spec.mutable_owner()->set_node_id(driver_->registered.node_id());
+    spec.set_class_name("Counter");
+    *spec.mutable_resources() = cluster::to_proto(cpus(1));
+    driver_->rpc().call(proto::REGISTER_ACTOR, request, 10s, [this, &alive, &done, id = spec.actor_id()](base::Result<rpc::Message> reply) {
+      ASSERT_TRUE(reply.ok());
+      proto::ActorQuery query;
+      query.set_actor_id(id);
+      driver_->rpc().ask<proto::ActorInfo>(proto::SUBSCRIBE_ACTOR, query, 10s, [&alive, &done](base::Result<proto::ActorInfo> info) {
+        if (info && info->state() == proto::ActorInfo::ALIVE && done.insert(info->actor_id()).second) ++alive;
+      });
+    });
+  }
+  ASSERT_TRUE(driver_->wait([&] {
+    for (const auto& info : driver_->actors) {
+      if (info.state() == proto::ActorInfo::ALIVE && done.insert(info.actor_id()).second) ++alive;
+    }
+    driver_->actors.clear();
+    return alive == kActors;
+  }, 30s));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  std::printf("%.0f actors a second, a process each\n", kActors / took.count());
+}
+
+TEST_F(ClusterTest, a_raylet_that_stands_still_is_fenced_and_ends_when_it_goes_on) {
+  start(small(2));
+  ASSERT_EQ(join(), "");
+  const pid_t raylet = cluster_->children()[2];
+  ::kill(raylet, SIGSTOP);
+  ASSERT_TRUE(driver_->wait([&] { return !driver_->dead_nodes.empty(); }, 8s));
+  ::kill(raylet, SIGCONT);
+  siginfo_t info{};
+  EXPECT_TRUE(driver_->wait([&] { return ::waitid(P_PID, static_cast<id_t>(raylet), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == raylet; }, 5s));
+}
+
+TEST_F(ClusterTest, garbage_on_every_listener_is_survived) {
+  start(small(2));
+  for (int round = 0; round < 20; ++round) {
+    for (const auto& path : {cluster_->gcs_address(), cluster_->raylet_addresses()[0], cluster_->raylet_addresses()[1]}) {
+      auto socket = os::connect_unix(path.substr(5));
+      ASSERT_TRUE(socket.ok());
+      std::vector<std::byte> noise(1 + static_cast<std::size_t>(round) * 300);
+      os::fill_random(noise.data(), noise.size());
+      (void)os::send_some(*socket, noise);
+    }
+  }
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 1, cpus(1));
+  EXPECT_TRUE(driver_->wait([&] { return driver_->grants.size() == 1; }));
 }
 
 TEST_F(ClusterTest, the_death_of_the_gcs_ends_the_cluster_and_is_told) {

@@ -80,6 +80,7 @@ class ActorMachine {
     base::WorkerId worker;  // From kStarting on.
     std::string address;
     std::optional<base::Time> infeasible_since;
+    std::optional<base::Time> probe_at;  // A node that looks full may be asked then.
   };
   struct Release {
     base::NodeId node;

@@ -45,11 +45,15 @@ void ActorMachine::place_waiting(base::Time now, Out& out) {
 }
 
 bool ActorMachine::place(base::Time now, Actor& actor, Out& out) {
-  const auto node = choose(now, actor);
+  auto node = choose(now, actor);
+  if (!node && actor.probe_at && *actor.probe_at <= now) {
+    node = view_.probe(now, {actor.shape, actor.strategy, actor.owner_node, std::nullopt});
+  }
   if (!node) {
     const auto why = view_.infeasible(actor.shape, actor.strategy);
     if (!why) {
       actor.infeasible_since.reset();
+      if (!actor.probe_at || *actor.probe_at <= now) actor.probe_at = now + limits_.place_retry;
       return false;
     }
     if (!actor.infeasible_since) actor.infeasible_since = now;
@@ -60,6 +64,7 @@ bool ActorMachine::place(base::Time now, Actor& actor, Out& out) {
   if (!sender(*node).has_room()) return false;
   placing_.erase(std::exchange(actor.ticket, 0));
   actor.phase = Phase::kAsked;
+  actor.probe_at = now + limits_.place_retry;
   actor.node = *node;
   actor.lease = base::LeaseId::from_words(origin_, ~origin_, next_lease_++, 1);
   actor.request = sender(*node).issue();

@@ -146,6 +146,23 @@ std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) 
   return chosen;
 }
 
+std::optional<base::NodeId> ClusterView::probe(base::Time now, const Wish& wish) const {
+  using Rank = std::pair<base::Time, bool>;
+  std::optional<Rank> best;
+  std::optional<base::NodeId> chosen;
+  for (const auto& [id, view] : nodes_) {
+    if (view.state != NodeState::kAlive || id == wish.skip || !view.total.covers(wish.shape)) continue;
+    if (!wish.strategy.allows(id, view.labels)) continue;
+    const auto no = refused_.find(id);
+    if (no != refused_.end() && no->second + limits_.refused_for > now) continue;
+    const Rank rank{no == refused_.end() ? base::Time::min() : no->second, id <= wish.home};
+    if (best && *best <= rank) continue;
+    best = rank;
+    chosen = id;
+  }
+  return chosen;
+}
+
 std::optional<base::Time> ClusterView::next_retry(base::Time now) const {
   std::optional<base::Time> next;
   const auto consider = [&](base::Time again) {

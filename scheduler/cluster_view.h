@@ -72,6 +72,9 @@ class ClusterView {
     std::optional<base::NodeId> skip;
   };
   std::optional<base::NodeId> pick(base::Time now, const Wish& wish) const;
+  // A node that could serve the shape if it were empty: asking it though it looks full makes it recall leases.
+  // The one that refused longest ago.
+  std::optional<base::NodeId> probe(base::Time now, const Wish& wish) const;
   bool could_take(base::Time now, const NodeView& view, const Wish& wish) const;
   // When the first of these wears off; none when nothing does.
   std::optional<base::Time> next_retry(base::Time now) const;

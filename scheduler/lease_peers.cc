@@ -22,6 +22,8 @@ void LeaseMachine::State::on(base::Time now, PeerDemand&& event, Out& out) {
   }
   if (!seat || seat->phase == SeatBook::Phase::kLeaving) {
     out.emplace_back(PeerReject{event.peer, event.lease, seats.available()});
+    // It will ask again in a moment: what others hold longest may be free by then.
+    if (fate == RequestReceiver::Fate::kNew) recall_for(now, {event.peer, {event.owner, event.key}}, event.shape, out);
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
   }
@@ -50,6 +52,7 @@ void LeaseMachine::State::on(base::Time now, ActorLease&& event, Out& out) {
   }
   if (!seat || seat->phase == SeatBook::Phase::kLeaving) {
     out.emplace_back(ActorReject{self.node, event.lease, event.actor, "no room on this node now", seats.available()});
+    if (fate == RequestReceiver::Fate::kNew) recall_for(now, {}, event.shape, out);
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
   }

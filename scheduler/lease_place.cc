@@ -41,6 +41,11 @@ void LeaseMachine::State::place(base::Time now, Out& out) {
     DemandBook::Kind& kind = demands.kinds().at(id);
     const OwnerKey key = kind.line.begin()->second;
     const base::Time since = demands.find(key)->since;
+    demands.refresh(now, key);  // Another key of the same owner may have filled its window.
+    if (demands.find(key)->ticket == 0) {
+      if (!kind.line.empty()) lines.emplace(kind.line.begin()->first, id);
+      continue;
+    }
     if (place_one(now, key, kind, out)) {
       demands.refresh(now, key);
       demands.to_the_end(now, key);
@@ -49,6 +54,7 @@ void LeaseMachine::State::place(base::Time now, Out& out) {
       retry_at = earlier(retry_at, now + limits.starve_after);
       continue;
     } else {
+      if (since + limits.recall_after > now) retry_at = earlier(retry_at, since + limits.recall_after);
       const bool starves = since + limits.starve_after <= now;
       if (starves && could_drain_for(kind.shape)) reserved.push_back(kind.shape);
       retry_at = earlier(retry_at, since + limits.starve_after + (starves ? limits.reserve_for : base::Duration{0}));
@@ -69,6 +75,10 @@ bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandB
     view.set_available(self.node, seats.available());
     node = view.pick(now, {kind.shape, kind.strategy, self.node, here ? std::nullopt : std::optional(self.node)});
   }
+  // Where this node can never serve, nothing is recalled here: have another one recall.
+  if (!node && !serves_here(kind) && demands.find(key)->since + limits.recall_after <= now) {
+    node = view.probe(now, {kind.shape, kind.strategy, self.node, self.node});
+  }
   if (!node) return false;
   if (*node == self.node) {
     const SeatBook::Holder holder{SeatBook::Holder::Kind::kHome, {}, key.owner, key.key, {}};
@@ -80,6 +90,10 @@ bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandB
   demands.ask_peer(now, key, *node, out);
   view.assume(now, *node, kind.shape);
   return true;
+}
+
+bool LeaseMachine::State::serves_here(const DemandBook::Kind& kind) const {
+  return self.total.covers(kind.shape) && kind.strategy.allows(self.node, self.labels);
 }
 
 bool LeaseMachine::State::fits_here(const base::Resources& shape) const {
@@ -151,7 +165,7 @@ void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
     if (kind.infeasible_since && !kind.line.empty()) {
       retry_at = earlier(retry_at, *kind.infeasible_since + limits.infeasible_grace);
     }
-    if (kind.line.empty() || !self.total.covers(kind.shape) || !kind.strategy.allows(self.node, self.labels)) continue;
+    if (kind.line.empty() || !serves_here(kind)) continue;
     const OwnerKey& key = kind.line.begin()->second;
     const base::Time since = demands.find(key)->since;
     next = earlier(next, std::max(since + limits.recall_after, now + limits.recall_after));
@@ -166,13 +180,14 @@ void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
     recall_at.reset();
   } else if (!too_early) {
     std::sort(due.begin(), due.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    for (const auto& [since, what] : due) recall_for(now, what.first, *what.second, out);
+    for (const auto& [since, what] : due) recall_for(now, {{}, what.first}, *what.second, out);
     recall_at = next;
   }
 }
 
-void LeaseMachine::State::recall_for(base::Time now, const OwnerKey& head, const base::Resources& shape, Out& out) {
+void LeaseMachine::State::recall_for(base::Time now, const Waiter& waiter, const base::Resources& shape, Out& out) {
   using Key = std::pair<base::NodeId, OwnerKey>;
+  if (!self.total.covers(shape)) return;
   std::map<Key, std::size_t> held;
   std::vector<std::pair<base::Time, base::LeaseId>> oldest;
   base::Resources coming = seats.available();
@@ -180,17 +195,18 @@ void LeaseMachine::State::recall_for(base::Time now, const OwnerKey& head, const
     if (seat.holder.kind == SeatBook::Holder::Kind::kGcs || seat.phase != SeatBook::Phase::kHeld) continue;
     ++held[{seat.holder.peer, {seat.holder.owner, seat.holder.key}}];
     if (seat.recalled) coming.add(SeatBook::held(seat));
-    if (!seat.recalled && !seat.blocked && seat.since + limits.lease_quantum <= now)
-      oldest.emplace_back(seat.since, lease);
+    const bool ripe = !seat.recalled && !seat.blocked && seat.since + limits.lease_quantum <= now;
+    if (ripe) oldest.emplace_back(seat.since, lease);
   }
   std::sort(oldest.begin(), oldest.end());
-  const std::size_t mine = demands.find(head)->slots.size();
+  const Key own{waiter.home, waiter.key};
+  const DemandBook::Demand* demand = waiter.home.is_nil() ? demands.find(waiter.key) : nullptr;
+  const std::size_t mine = demand ? demand->slots.size() : held[own];
   for (const auto& [since, lease] : oldest) {
     if (coming.covers(shape)) return;
     const SeatBook::Seat& seat = *seats.find(lease);
     const Key key{seat.holder.peer, {seat.holder.owner, seat.holder.key}};
-    const bool own = key.first.is_nil() && key.second == head;
-    if (own || (mine != 0 && held[key] < mine + 2)) continue;
+    if (key == own || (mine != 0 && held[key] < mine + 2)) continue;
     --held[key];
     coming.add(SeatBook::held(seat));
     seats.mark_recalled(lease);

@@ -54,13 +54,19 @@ struct LeaseMachine::State {
   void settle(base::Time now, Out& out);
   void place(base::Time now, Out& out);
   bool place_one(base::Time now, const OwnerKey& key, DemandBook::Kind& kind, Out& out);
+  bool serves_here(const DemandBook::Kind& kind) const;  // When it is empty.
   bool fits_here(const base::Resources& shape) const;
   bool could_drain_for(const base::Resources& shape) const;
   void check_feasible(base::Time now, Out& out);
   void refuse(base::Time now, const OwnerKey& key, const Infeasible& why, Out& out);
   void refuse_again(base::Time now, Out& out);
   void recall_for_waiting(base::Time now, Out& out);
-  void recall_for(base::Time now, const OwnerKey& head, const base::Resources& shape, Out& out);
+  // Who waits for room here: `home` is nil for this node's own owners, and all of it for the GCS.
+  struct Waiter {
+    base::NodeId home;
+    OwnerKey key;
+  };
+  void recall_for(base::Time now, const Waiter& waiter, const base::Resources& shape, Out& out);
   void publish(base::Time now, Out& out);
 
   // Ends a slot of an owner here, wherever it is.

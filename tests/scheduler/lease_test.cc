@@ -225,6 +225,39 @@ TEST_F(LeaseTest, WhoWaitsMakesWhoHoldsMostGiveBack) {
   EXPECT_EQ(all<Grant>(step(131, LeaseReturned{kOwner, recalls[0].lease, WorkerFate::kReusable})).at(0).owner, kOther);
 }
 
+TEST_F(LeaseTest, APeersRefusedRequestMakesWhoHoldsLongestGiveBack) {
+  two_grants(kOwner);
+  const auto refused = step(200, PeerDemand{kPeer, 1, 1, id<base::LeaseId>(5), kOther, 0, kJob, res({{"cpus", 1}})});
+  EXPECT_EQ(all<PeerReject>(refused).size(), 1u);
+  EXPECT_EQ(all<Recall>(refused).size(), 1u);
+}
+
+TEST_F(LeaseTest, AFullPeerIsAskedAllTheSameWhenThisNodeCouldNeverServe) {
+  step(0, NodeView{kPeer, 1, NodeState::kAlive, "", res({{"cpus", 4}}), {}, {}});
+  EXPECT_TRUE(all<PeerDemand>(step(1, demand(kOwner, 1, 1, 0, res({{"cpus", 4}})))).empty());
+  const auto ask = all<PeerDemand>(tick(31));
+  ASSERT_EQ(ask.size(), 1u);
+  EXPECT_TRUE(all<PeerDemand>(step(32, PeerReject{kPeer, ask[0].lease, {}})).empty());
+  EXPECT_EQ(all<PeerDemand>(tick(52)).size(), 1u);
+}
+
+TEST_F(LeaseTest, AnOwnerThatAcknowledgesNothingGetsNoMoreThanItsWindowOverAllItsKeys) {
+  LeaseLimits tight = limits(8);
+  tight.owner_window = 3;
+  LeaseMachine small({kSelf, res({{"cpus", 8}}), {}}, tight);
+  small.step(at(0), demand(kOwner, 2, 1, 0), out);
+  small.step(at(0), demand(kOwner, 4, 1, 1), out);
+  small.step(at(0), demand(kOwner, 4, 1, 2, res({{"cpus", 0.5}})), out);
+  out.clear();
+  for (std::uint64_t n = 0; n < 8; ++n) small.step(at(1), WorkerReady{id<base::WorkerId>(n + 1), kJob, ""}, out);
+  const auto grants = all<Grant>(out);
+  ASSERT_EQ(grants.size(), 3u);
+  out.clear();
+  small.step(at(2), GrantAcked{kOwner, grants[0].lease}, out);
+  EXPECT_EQ(all<Grant>(out).size(), 1u);
+  EXPECT_TRUE(small.is_valid());
+}
+
 TEST_F(LeaseTest, ABigShapeIsNotStarvedBySmallOnes) {
   const auto grants = two_grants(kOwner);
   step(1, demand(kOther, 1, 1, 0, res({{"cpus", 2}})));

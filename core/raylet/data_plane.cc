@@ -11,6 +11,7 @@
 #include "core/os/process.h"
 #include "transport/shm/shm.h"
 #include "transport/sock/sock.h"
+#include "transport/ucx_module.h"
 
 namespace mobula::raylet {
 namespace {
@@ -39,7 +40,8 @@ Result<NodeLink> parse_node_link(const std::string& text) {
   if (text.empty() || text == "auto") return NodeLink::kAuto;
   if (text == "shm") return NodeLink::kShm;
   if (text == "sock") return NodeLink::kSock;
-  return Error{Code::kInvalid, "MOBULA_NODE_LINK=" + text + ": there are auto, shm and sock"};
+  if (text == "ucx") return NodeLink::kUcx;
+  return Error{Code::kInvalid, "MOBULA_NODE_LINK=" + text + ": there are auto, shm, sock and ucx"};
 }
 
 // All of it but create() runs on the data thread.
@@ -107,6 +109,7 @@ class DataPlane::Mover final : public transport::Inbox {
   os::EventLoop loop_;
   Backend shm_;
   Backend sock_;
+  Backend ucx_;
   std::map<NodeId, Peer> peers_;
   std::list<Transfer> transfers_;
   os::EventLoop::Id stall_timer_ = 0;
@@ -128,19 +131,28 @@ Result<void> DataPlane::Mover::open(const Options& options, proto::PeerHello& of
   worker.credentials = options.credentials;
   worker.socket_directory = options.socket_directory;
   if (!options.interface.empty()) worker.interface = options.interface;
-  if (link_ != NodeLink::kSock) {
+  if (link_ == NodeLink::kAuto || link_ == NodeLink::kShm) {
     const auto used = use(shm_, transport::shm::make_shm_worker(worker, *this), options);
     if (!used) return used.error();
     offer.set_shm(shm_.worker->address());
     offer.set_shm_key(std::string(base::as_string_view(shm_.region->remote_key())));
   }
-  if (link_ != NodeLink::kShm) {
+  if (link_ == NodeLink::kAuto || link_ == NodeLink::kSock) {
     transport::sock::SockOptions sock;
     sock.listen = options.interface.empty() ? transport::sock::SockOptions::Listen::kUnix : transport::sock::SockOptions::Listen::kTcp;
     const auto used = use(sock_, transport::sock::make_sock_worker(worker, *this, sock), options);
     if (!used) return used.error();
     offer.set_sock(sock_.worker->address());
     offer.set_sock_key(std::string(base::as_string_view(sock_.region->remote_key())));
+  }
+  const bool hosts = !options.interface.empty();
+  if (link_ == NodeLink::kUcx || (link_ == NodeLink::kAuto && hosts && transport::has_rdma_device())) {
+    const auto used = use(
+        ucx_, transport::load_ucx_worker(worker, *this, hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix),
+        options);
+    if (!used) return used.error();
+    offer.set_ucx(ucx_.worker->address());
+    offer.set_ucx_key(std::string(base::as_string_view(ucx_.region->remote_key())));
   }
   return {};
 }
@@ -150,15 +162,15 @@ void DataPlane::Mover::run() {
   while (!stopped_) {
     std::size_t moved = 0;
     bool asleep = true;
-    for (Backend* backend : {&shm_, &sock_}) {
+    for (Backend* backend : {&shm_, &sock_, &ucx_}) {
       if (backend->worker != nullptr) moved += backend->worker->progress();
     }
-    for (Backend* backend : {&shm_, &sock_}) {
+    for (Backend* backend : {&shm_, &sock_, &ucx_}) {
       if (moved == 0 && backend->worker != nullptr) asleep = backend->worker->arm() && asleep;
     }
     loop_.run_once(moved == 0 && asleep ? std::nullopt : std::optional<base::Duration>(base::Duration::zero()));
   }
-  for (Backend* backend : {&shm_, &sock_}) {
+  for (Backend* backend : {&shm_, &sock_, &ucx_}) {
     if (backend->watch != 0) loop_.remove(backend->watch);
   }
 }
@@ -169,9 +181,11 @@ void DataPlane::Mover::peer_offers(const proto::PeerHello& hello) {
   Peer& peer = peers_[*id];
   Route route;
   const bool same_host = hello.host_key() == host_key_;
-  if (link_ != NodeLink::kSock && same_host && !hello.shm().empty()) {
+  if (shm_.worker != nullptr && same_host && !hello.shm().empty()) {
     route = {shm_.worker.get(), shm_.region.get(), hello.shm(), hello.shm_key()};
-  } else if (link_ != NodeLink::kShm && !hello.sock().empty()) {
+  } else if (ucx_.worker != nullptr && !hello.ucx().empty()) {
+    route = {ucx_.worker.get(), ucx_.region.get(), hello.ucx(), hello.ucx_key()};
+  } else if (sock_.worker != nullptr && !hello.sock().empty()) {
     route = {sock_.worker.get(), sock_.region.get(), hello.sock(), hello.sock_key()};
   }
   if (peer.route.address != route.address && peer.endpoint != nullptr) {

@@ -16,7 +16,7 @@
 namespace mobula::raylet {
 
 // Which link joins two nodes (ARCHITECTURE section 5): MOBULA_NODE_LINK.
-enum class NodeLink : std::uint8_t { kAuto, kShm, kSock };
+enum class NodeLink : std::uint8_t { kAuto, kShm, kSock, kUcx };
 base::Result<NodeLink> parse_node_link(const std::string& text);  // kInvalid names what there is.
 
 // The data between nodes: one-sided reads of other nodes' stores into ours, and ours for theirs.

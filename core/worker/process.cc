@@ -1,3 +1,4 @@
+#include "core/cluster/interrupt.h"
 #include "core/worker/process.h"
 
 #include <unistd.h>
@@ -12,9 +13,7 @@
 #include "core/worker/writable.h"
 #include "transport/shm/shm.h"
 #include "transport/sock/sock.h"
-#ifdef MOBULA_HAVE_UCX
-#include "transport/ucx/ucx.h"
-#endif
+#include "transport/ucx_module.h"
 
 namespace mobula::runtime {
 
@@ -140,14 +139,15 @@ base::Result<void> Process::open_transports(const ProcessOptions& options, const
     self.sock = (*sock)->address();
     links_->use_sock(std::move(*sock));
   }
-#ifdef MOBULA_HAVE_UCX
-  if (link == "ucx") {
-    auto ucx = transport::ucx::make_ucx_worker(w, *links_, {});
+  // RDMA only between hosts, and only where the hardware is, unless somebody asks for it by name.
+  const bool rdma = link == "ucx" || (several_hosts && (link.empty() || link == "auto") && transport::has_rdma_device());
+  if (rdma) {
+    auto ucx = transport::load_ucx_worker(
+        w, *links_, several_hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix);
     if (!ucx) return ucx.error();
     self.ucx = (*ucx)->address();
     links_->use_ucx(std::move(*ucx));
   }
-#endif
   links_->set_self(self);
   return {};
 }
@@ -195,6 +195,7 @@ void Process::serve_raylet() {
 }
 
 void Process::cluster_down(const std::string& why) {
+  cluster::end_if_interrupted();
   if (down_) return;
   ErrorInfo error;
   error.kind = ErrorKind::kClusterDown;

@@ -84,7 +84,12 @@ Result<std::unique_ptr<EmbeddedCluster>> EmbeddedCluster::start(const EmbeddedOp
   return cluster;
 }
 
-EmbeddedCluster::~EmbeddedCluster() { end_children(children_, kEndTime); }
+EmbeddedCluster::~EmbeddedCluster() { end(); }
+
+void EmbeddedCluster::end() {
+  end_children(children_, kEndTime);
+  os::remove_tree(session_.path());
+}
 
 std::vector<pid_t> EmbeddedCluster::children() const {
   std::vector<pid_t> out;

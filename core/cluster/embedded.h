@@ -42,6 +42,8 @@ class EmbeddedCluster {
   const os::Secret& secret() const { return secret_; }
   std::vector<pid_t> children() const;  // The GCS first.
 
+  void end();  // Ends and reaps its processes and removes the session directory, now.  What destroying it does.
+
  private:
   EmbeddedCluster(os::SessionDirectory session, os::Secret secret) : session_(std::move(session)), secret_(std::move(secret)) {}
 

@@ -8,6 +8,7 @@
 #include "core/base/build_info.h"
 #include "core/cluster/embedded.h"
 #include "core/cluster/environment.h"
+#include "core/cluster/interrupt.h"
 #include "core/cluster/roles.h"
 #include "core/cluster/settings_load.h"
 #include "core/os/host.h"
@@ -50,6 +51,8 @@ std::string variable(const char* name) {
   options.raylet_address = start.raylet_address;
   options.session_directory = start.session_directory;
   options.start_token = start.token;
+  options.node_link = variable("MOBULA_NODE_LINK");
+  options.interface = variable("MOBULA_INTERFACE");
   options.registration.set_wire_version(base::kWireVersion);
   options.registration.set_build_id(os::self_build_id());
   auto process = Process::join(options, secret);
@@ -101,6 +104,8 @@ class DriverSession final : public SessionImpl {
     p.job = os::random_id<base::JobId>();
     p.raylet_address = session->raylet_;
     p.session_directory = session->directory_;
+    p.node_link = session->node_link_;
+    p.interface = session->interface_;
     describe_job(p.registration, argc, argv, options);
     auto process = Process::join(p, *session->secret_);
     if (!process) {
@@ -131,9 +136,12 @@ class DriverSession final : public SessionImpl {
     if (!settings) return settings.error();
     const auto embedded = cluster::embedded_options(*settings);
     if (!embedded) return embedded.error();
+    node_link_ = settings->text("node_link");
+    interface_ = settings->text("interface");
     auto cluster = cluster::EmbeddedCluster::start(*embedded);
     if (!cluster) return cluster.error();
     cluster_ = std::move(*cluster);
+    interrupts_ = std::make_unique<cluster::InterruptGuard>(*cluster_);
     raylet_ = cluster_->raylet_address();
     directory_ = cluster_->session_directory();
     auto copy = os::Secret::from_bytes(cluster_->secret().view());
@@ -145,6 +153,8 @@ class DriverSession final : public SessionImpl {
   Result<void> join_running() {
     raylet_ = variable(cluster::kEnvRaylet);
     directory_ = variable(cluster::kEnvSession);
+    node_link_ = variable("MOBULA_NODE_LINK");
+    interface_ = variable("MOBULA_INTERFACE");
     auto secret = os::Secret::read_file(variable(cluster::kEnvKeyFile));
     if (!secret) return secret.error();
     secret_ = std::move(*secret);
@@ -152,9 +162,12 @@ class DriverSession final : public SessionImpl {
   }
 
   std::unique_ptr<cluster::EmbeddedCluster> cluster_;  // Ends last.
+  std::unique_ptr<cluster::InterruptGuard> interrupts_;
   std::optional<os::Secret> secret_;
   std::string raylet_;
   std::string directory_;
+  std::string node_link_;
+  std::string interface_;
   std::unique_ptr<Process> process_;
 };
 

@@ -1,4 +1,3 @@
-#include "core/cluster/interrupt.h"
 #include "core/worker/process.h"
 
 #include <unistd.h>
@@ -6,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/cluster/interrupt.h"
 #include "core/os/host.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
@@ -64,10 +64,9 @@ base::Result<std::unique_ptr<Process>> Process::join(const ProcessOptions& optio
   self.pid = ::getpid();
   self.host = os::host_name();
   self.host_key = os::boot_id();
-  const char* link = ::getenv("MOBULA_NODE_LINK");
-  p.links_ = std::make_unique<Links>(parse_node_link(link == nullptr ? "" : link), p);
+  p.links_ = std::make_unique<Links>(parse_node_link(options.node_link), p);
   p.links_->set_self(self);
-  if (auto opened = p.open_transports(options, secret, link == nullptr ? "" : link); !opened) return opened.error();
+  if (auto opened = p.open_transports(options, secret); !opened) return opened.error();
 
   transport::Credentials credentials;
   std::memcpy(credentials.key.data(), secret.view().data(), credentials.key.size());
@@ -120,19 +119,19 @@ base::Result<std::unique_ptr<Process>> Process::join(const ProcessOptions& optio
   return process;
 }
 
-base::Result<void> Process::open_transports(const ProcessOptions& options, const os::Secret& secret,
-                                            const std::string& link) {
+base::Result<void> Process::open_transports(const ProcessOptions& options, const os::Secret& secret) {
+  const std::string& link = options.node_link;
   transport::WorkerOptions w;
   std::memcpy(w.credentials.key.data(), secret.view().data(), w.credentials.key.size());
   w.credentials.self = {options.worker, 0, options.is_driver ? "driver" : "worker"};
   w.socket_directory = options.session_directory;
-  if (const char* interface = ::getenv("MOBULA_INTERFACE")) w.interface = interface;
+  const bool several_hosts = !options.interface.empty();
+  if (several_hosts) w.interface = options.interface;
   ProcessAddress self = links_->self();
   auto shm = transport::shm::make_shm_worker(w, *links_);
   if (!shm) return shm.error();
   self.shm = (*shm)->address();
   links_->use_shm(std::move(*shm));
-  const bool several_hosts = ::getenv("MOBULA_INTERFACE") != nullptr;
   if (link == "sock" || (several_hosts && link != "shm")) {
     auto sock = transport::sock::make_sock_worker(w, *links_);
     if (!sock) return sock.error();

@@ -106,11 +106,19 @@ TEST_F(CliTest, a_second_node_joins_and_the_end_of_one_cluster_is_not_the_end_of
   EXPECT_EQ(shell(kMobula + " stop").code, 0);
 }
 
-TEST_F(CliTest, an_embedded_program_that_is_killed_leaves_nothing) {
+// An embedded program that has started a worker and waits, and what it has written so far.
+struct Held {
+  pid_t pid = 0;
+  int out = -1;
+  std::string text;
+};
+
+Held hold() {
   std::array<int, 2> ends{};
-  ASSERT_EQ(::pipe(ends.data()), 0);
-  const pid_t app = ::fork();
-  if (app == 0) {
+  EXPECT_EQ(::pipe(ends.data()), 0);
+  Held held;
+  held.pid = ::fork();
+  if (held.pid == 0) {
     ::dup2(ends[1], 1);
     ::close(ends[0]);
     ::close(ends[1]);
@@ -118,16 +126,45 @@ TEST_F(CliTest, an_embedded_program_that_is_killed_leaves_nothing) {
     ::_exit(1);
   }
   ::close(ends[1]);
-  std::string text;
+  held.out = ends[0];
   std::array<char, 256> buffer;
-  while (text.find("holding") == std::string::npos) {
-    const ssize_t n = ::read(ends[0], buffer.data(), buffer.size());
-    ASSERT_GT(n, 0) << text;
-    text.append(buffer.data(), static_cast<std::size_t>(n));
+  for (ssize_t n = 1; n > 0 && held.text.find("holding") == std::string::npos;) {
+    n = ::read(held.out, buffer.data(), buffer.size());
+    if (n > 0) held.text.append(buffer.data(), static_cast<std::size_t>(n));
   }
-  ::kill(app, SIGKILL);
-  ::waitpid(app, nullptr, 0);
-  ::close(ends[0]);
+  EXPECT_THAT(held.text, HasSubstr("holding"));
+  return held;
+}
+
+int wait_for_end(Held& held) {
+  int status = 0;
+  ::waitpid(held.pid, &status, 0);
+  ::close(held.out);
+  return status;
+}
+
+TEST_F(CliTest, an_embedded_program_that_is_killed_leaves_nothing) {
+  Held held = hold();
+  ::kill(held.pid, SIGKILL);
+  wait_for_end(held);
+}
+
+TEST_F(CliTest, the_first_interrupt_drains_an_embedded_program_and_it_ends_by_the_signal) {
+  Held held = hold();
+  const auto begin = std::chrono::steady_clock::now();
+  ::kill(held.pid, SIGINT);
+  const int status = wait_for_end(held);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) << status;
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 2s);
+  EXPECT_THAT(leaks_.leftovers(0ms), IsEmpty());
+}
+
+TEST_F(CliTest, the_second_interrupt_forces_the_end) {
+  Held held = hold();
+  ::kill(held.pid, SIGINT);
+  ::kill(held.pid, SIGINT);
+  const int status = wait_for_end(held);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) << status;
 }
 
 TEST_F(CliTest, every_setting_says_where_it_comes_from) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/os/log.h"
 #include "core/os/process.h"
 #include "transport/shm/shm.h"
 #include "transport/sock/sock.h"
@@ -137,7 +138,7 @@ Result<void> DataPlane::Mover::open(const Options& options, proto::PeerHello& of
     offer.set_shm(shm_.worker->address());
     offer.set_shm_key(std::string(base::as_string_view(shm_.region->remote_key())));
   }
-  if (link_ == NodeLink::kAuto || link_ == NodeLink::kSock) {
+  if (link_ != NodeLink::kShm) {
     transport::sock::SockOptions sock;
     sock.listen = options.interface.empty() ? transport::sock::SockOptions::Listen::kUnix : transport::sock::SockOptions::Listen::kTcp;
     const auto used = use(sock_, transport::sock::make_sock_worker(worker, *this, sock), options);
@@ -150,9 +151,14 @@ Result<void> DataPlane::Mover::open(const Options& options, proto::PeerHello& of
     const auto used = use(
         ucx_, transport::load_ucx_worker(worker, *this, hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix),
         options);
-    if (!used) return used.error();
-    offer.set_ucx(ucx_.worker->address());
-    offer.set_ucx_key(std::string(base::as_string_view(ucx_.region->remote_key())));
+    if (used) {
+      offer.set_ucx(ucx_.worker->address());
+      offer.set_ucx_key(std::string(base::as_string_view(ucx_.region->remote_key())));
+    } else {
+      // Objects then take the sockets; calls between workers still take UCX.
+      os::log(os::LogLevel::kWarn, "objects of this node do not move over UCX: {}", used.error().what);
+      ucx_ = {};
+    }
   }
   return {};
 }

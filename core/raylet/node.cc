@@ -52,6 +52,16 @@ objstore::StoreOptions store_options(const cluster::RayletOptions& options) {
   return out;
 }
 
+// How this node's processes reach those of others, in the words that workers read at their start.
+std::vector<std::string> link_environment(const std::map<std::string, std::string>& settings) {
+  std::vector<std::string> out;
+  for (const auto& [key, name] : {std::pair("node_link", "MOBULA_NODE_LINK"), std::pair("interface", "MOBULA_INTERFACE")}) {
+    const auto it = settings.find(key);
+    if (it != settings.end() && !it->second.empty()) out.push_back(std::string(name) + "=" + it->second);
+  }
+  return out;
+}
+
 }  // namespace
 
 Node::Node(os::EventLoop& loop, const cluster::RayletOptions& options, const os::Secret& secret)
@@ -119,7 +129,7 @@ Result<void> Node::open() {
       .to_gcs = [this](const proto::ActorLease& m) { gcs_->notify(proto::ACTOR_LEASE, m); },
       .rename = [this](const WorkerId& worker, const std::string& name) { logs_->set_name(worker, name); }});
   workers_ = std::make_unique<WorkerHost>(
-      loop_, *logs_, WorkerHostOptions{secret_file_.get(), address_, options_.session_directory, options_.name},
+      loop_, *logs_, WorkerHostOptions{secret_file_.get(), address_, options_.session_directory, options_.name, link_environment(options_.settings)},
       WorkerHost::Events{
           .ready =
               [this](const WorkerId& worker, const JobId& job) {

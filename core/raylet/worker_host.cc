@@ -47,6 +47,11 @@ void WorkerHost::add_job(const proto::JobInfo& info) {
   job.program.argv.assign(info.argv().begin(), info.argv().end());
   if (job.program.argv.empty()) job.program.argv.push_back(info.exe());
   job.program.env = cluster::child_environment({info.env().begin(), info.env().end()});
+  for (const std::string& ours : options_.env) {
+    const std::string name = ours.substr(0, ours.find('=') + 1);
+    std::erase_if(job.program.env, [&](const std::string& theirs) { return theirs.starts_with(name); });
+    job.program.env.push_back(ours);
+  }
   job.program.env.push_back(cluster::assignment(cluster::kEnvRaylet, options_.raylet_address));
   job.program.env.push_back(cluster::assignment(cluster::kEnvSession, options_.session_directory));
   job.program.cwd = info.cwd();

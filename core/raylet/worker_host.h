@@ -22,6 +22,7 @@ struct WorkerHostOptions {
   std::string raylet_address;
   std::string session_directory;
   std::string node_name;             // For the report of a death.
+  std::vector<std::string> env;      // "NAME=value", over the job's own: what the node's settings mean for workers.
   base::Duration start_timeout = std::chrono::seconds(30);  // From the order to WORKER_READY.
 };
 

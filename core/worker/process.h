@@ -28,6 +28,8 @@ struct ProcessOptions {
   std::string raylet_address;
   std::string session_directory;
   std::uint64_t start_token = 0;
+  std::string node_link;          // MOBULA_NODE_LINK; empty: auto.
+  std::string interface;          // Where to listen, when the cluster spans hosts; empty: this host alone.
   proto::Register registration;   // What init() knows: exe, argv, environment, ...
   base::Duration join_timeout = std::chrono::seconds(30);
 };
@@ -77,8 +79,7 @@ class Process final : public Runtime, public LinkHandler {
  private:
   Process(const ProcessOptions& options, const Registration& registration);
 
-  base::Result<void> open_transports(const ProcessOptions& options, const os::Secret& secret,
-                                     const std::string& transports);
+  base::Result<void> open_transports(const ProcessOptions& options, const os::Secret& secret);
   void serve_raylet();
   void cluster_down(const std::string& why);
   CallScope& scope();

@@ -17,7 +17,8 @@ constexpr std::array kSettings{
     SettingInfo{"gpus_per_node", "auto", "GPUs that each node offers; auto: those of the machine."},
     SettingInfo{"resources", "", "Further resources of each node: name=amount,name=amount."},
     SettingInfo{"labels", "", "Labels of each node: key=value,key=value."},
-    SettingInfo{"store_bytes", "auto", "Object store of each node; auto: 30 % of the memory, divided by the nodes of a host."},
+    SettingInfo{"store_bytes", "auto",
+                "Object store of each node; auto: 30 % of the memory, divided by the nodes of a host."},
     SettingInfo{"node_link", "auto", "What joins two nodes: auto, shm, sock or ucx."},
     SettingInfo{"interface", "", "Numeric address to listen on for other hosts; empty: this host only."},
     SettingInfo{"workers_max", "1024", "Worker processes of a node, those that wait in get() included."},
@@ -86,7 +87,8 @@ Result<void> Settings::take_environment(const std::vector<std::string>& environm
     const std::string prefix = variable_of(info.key) + "=";
     for (const auto& variable : environment) {
       if (variable.compare(0, prefix.size(), prefix) != 0) continue;
-      const auto taken = set(info.key, variable.substr(prefix.size()), SettingSource::kEnvironment, variable_of(info.key));
+      const auto taken =
+          set(info.key, variable.substr(prefix.size()), SettingSource::kEnvironment, variable_of(info.key));
       if (!taken) return taken;
     }
   }
@@ -118,9 +120,10 @@ Result<std::uint64_t> Settings::bytes(std::string_view key) const {
   if (unit.size() == 2 && unit.back() == 'B') unit.resize(1);
   constexpr std::string_view kUnits = "KMGT";
   const std::size_t power = unit.empty() || unit == "B" ? 0 : kUnits.find(unit) + 1;
-  if (value.text.empty() || end == value.text.c_str() || unit.size() > 1 || (power == 0 && !unit.empty() && unit != "B") ||
-      !(number >= 0) || number > 1e15) {
-    return Error{Code::kInvalid, std::string(key) + " = \"" + value.text + "\" (" + value.where + ") is not an amount of memory: 512M, 2GiB"};
+  if (value.text.empty() || end == value.text.c_str() || unit.size() > 1 ||
+      (power == 0 && !unit.empty() && unit != "B") || !(number >= 0) || number > 1e15) {
+    return Error{Code::kInvalid, std::string(key) + " = \"" + value.text + "\" (" + value.where +
+                                     ") is not an amount of memory: 512M, 2GiB"};
   }
   return static_cast<std::uint64_t>(number * std::pow(1024.0, static_cast<double>(power)));
 }

@@ -12,8 +12,8 @@
 
 namespace mobula::base {
 
-// One knob of the runtime.  Set by `key = value` in mobula.toml, by MOBULA_KEY in the environment, or by --set key=value;
-// later ones win in this order.
+// One knob of the runtime.  Set by `key = value` in mobula.toml, by MOBULA_KEY in the environment, or by --set
+// key=value; later ones win in this order.
 struct SettingInfo {
   const char* key;            // snake_case; MOBULA_ and upper case in the environment.
   const char* default_value;  // "auto": worked out from the machine.
@@ -34,7 +34,8 @@ class Settings {
   };
   Settings();  // The defaults.
 
-  // kInvalid for a key that does not exist, with the nearest one that does.  A weaker source does not replace a stronger one.
+  // kInvalid for a key that does not exist, with the nearest one that does.  A weaker source does not replace a
+  // stronger one.
   Result<void> set(const std::string& key, std::string value, SettingSource source, std::string where);
   // MOBULA_KEY for each key; other variables are nobody's business.
   Result<void> take_environment(const std::vector<std::string>& environment);
@@ -42,9 +43,9 @@ class Settings {
   const Value& at(std::string_view key) const;  // REQUIRES: the key exists.
   const std::string& text(std::string_view key) const { return at(key).text; }
   bool is_auto(std::string_view key) const { return text(key) == "auto" || text(key).empty(); }
-  Result<double> number(std::string_view key) const;          // kInvalid names the key and the text.
-  Result<std::uint64_t> bytes(std::string_view key) const;    // "512M", "2GiB", "1000000".
-  bool flag(std::string_view key) const;                      // 1, true, yes, on.
+  Result<double> number(std::string_view key) const;        // kInvalid names the key and the text.
+  Result<std::uint64_t> bytes(std::string_view key) const;  // "512M", "2GiB", "1000000".
+  bool flag(std::string_view key) const;                    // 1, true, yes, on.
   const std::map<std::string, Value, std::less<>>& all() const { return values_; }
 
  private:

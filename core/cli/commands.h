@@ -10,16 +10,16 @@ namespace mobula::cli {
 enum class Format { kText, kJson };
 
 struct RunOptions {
-  unsigned nodes = 0;                 // 0: as the settings say.
+  unsigned nodes = 0;  // 0: as the settings say.
   std::string cpus_per_node;
   std::vector<std::string> settings;  // key=value
   std::vector<std::string> command;
 };
-int run(const RunOptions& options);   // Becomes the program; returns only when that fails.
+int run(const RunOptions& options);  // Becomes the program; returns only when that fails.
 
 struct StartOptions {
   bool head = false;
-  std::string address;                // Of the GCS to join: tcp:HOST:PORT, or a cluster of this host.
+  std::string address;  // Of the GCS to join: tcp:HOST:PORT, or a cluster of this host.
   std::string key_file;
   std::string interface;
   std::string cpus, gpus, memory;
@@ -38,9 +38,9 @@ int status(const std::string& cluster, Format format);
 int list(const std::string& what, const std::string& cluster, Format format);
 struct LogsOptions {
   std::string cluster;
-  std::string worker;   // Part of a file's name; empty: all.
+  std::string worker;  // Part of a file's name; empty: all.
   bool follow = false;
-  unsigned tail = 0;    // 0: all lines.
+  unsigned tail = 0;  // 0: all lines.
 };
 int logs(const LogsOptions& options);
 int config(Format format);

@@ -13,7 +13,8 @@ using Words = std::map<std::string, std::string>;
 
 Words words_of(const CLI::App& app) {
   Words out;
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) out[sub->get_name()] = sub->get_description();
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+    out[sub->get_name()] = sub->get_description();
   for (const CLI::Option* option : app.get_options()) {
     for (const auto& name : option->get_lnames()) out["--" + name] = option->get_description();
   }
@@ -27,18 +28,23 @@ std::string joined(const Words& words) {
 }
 
 std::string quoted(std::string text) {
-  for (std::size_t at = text.find('\''); at != std::string::npos; at = text.find('\'', at + 4)) text.replace(at, 1, "'\\''");
+  for (std::size_t at = text.find('\''); at != std::string::npos; at = text.find('\'', at + 4))
+    text.replace(at, 1, "'\\''");
   return "'" + text + "'";
 }
 
 std::string bash(const CLI::App& app) {
   std::string out = "_mobula() {\n  local word=\"${COMP_WORDS[COMP_CWORD]}\" words\n  case \"${COMP_WORDS[1]}\" in\n";
   for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    const std::string words = sub->get_name() == "list" ? "nodes workers actors jobs " : sub->get_name() == "completion" ? "bash zsh fish " : "";
+    const std::string words = sub->get_name() == "list"         ? "nodes workers actors jobs "
+                              : sub->get_name() == "completion" ? "bash zsh fish "
+                                                                : "";
     out += "    " + sub->get_name() + ") words=" + quoted(words + joined(words_of(*sub))) + " ;;\n";
   }
-  out += "    *) words=" + quoted(joined(words_of(app))) + " ;;\n  esac\n  [ \"$COMP_CWORD\" -eq 1 ] && words=" + quoted(joined(words_of(app))) +
-         "\n  COMPREPLY=($(compgen -W \"$words\" -- \"$word\") $(case \"${COMP_WORDS[1]}\" in run|submit) compgen -f -- \"$word\";; esac))\n}\n"
+  out += "    *) words=" + quoted(joined(words_of(app))) +
+         " ;;\n  esac\n  [ \"$COMP_CWORD\" -eq 1 ] && words=" + quoted(joined(words_of(app))) +
+         "\n  COMPREPLY=($(compgen -W \"$words\" -- \"$word\") $(case \"${COMP_WORDS[1]}\" in run|submit) compgen -f "
+         "-- \"$word\";; esac))\n}\n"
          "complete -o filenames -F _mobula mobula\n";
   return out;
 }
@@ -46,16 +52,19 @@ std::string bash(const CLI::App& app) {
 std::string fish(const CLI::App& app) {
   std::string out = "complete -c mobula -f\n";
   for (const auto& [word, meaning] : words_of(app)) {
-    if (word[0] != '-') out += "complete -c mobula -n __fish_use_subcommand -a " + word + " -d " + quoted(meaning) + "\n";
+    if (word[0] != '-')
+      out += "complete -c mobula -n __fish_use_subcommand -a " + word + " -d " + quoted(meaning) + "\n";
   }
   for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
     for (const auto& [word, meaning] : words_of(*sub)) {
       if (word.compare(0, 2, "--") != 0) continue;
-      out += "complete -c mobula -n '__fish_seen_subcommand_from " + sub->get_name() + "' -l " + word.substr(2) + " -d " + quoted(meaning) + "\n";
+      out += "complete -c mobula -n '__fish_seen_subcommand_from " + sub->get_name() + "' -l " + word.substr(2) +
+             " -d " + quoted(meaning) + "\n";
     }
   }
-  return out + "complete -c mobula -n '__fish_seen_subcommand_from list' -a 'nodes workers actors jobs'\n"
-               "complete -c mobula -n '__fish_seen_subcommand_from run submit' -F\n";
+  return out +
+         "complete -c mobula -n '__fish_seen_subcommand_from list' -a 'nodes workers actors jobs'\n"
+         "complete -c mobula -n '__fish_seen_subcommand_from run submit' -F\n";
 }
 
 }  // namespace

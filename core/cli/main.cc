@@ -33,7 +33,8 @@ int main_with(std::vector<std::string> arguments) {
   const auto format = [&json] { return json ? Format::kJson : Format::kText; };
   const auto reports = [&json](CLI::App* command) { command->add_flag("--json", json, "Print JSON"); };
   const auto of_cluster = [&cluster](CLI::App* command) {
-    command->add_option("--address", cluster, "Which cluster: its name or session directory; default: the one that runs here");
+    command->add_option("--address", cluster,
+                        "Which cluster: its name or session directory; default: the one that runs here");
   };
   std::vector<std::string> program = take_program(arguments);
 
@@ -41,18 +42,22 @@ int main_with(std::vector<std::string> arguments) {
   auto* run_command = app.add_subcommand("run", "Run a program on a cluster of its own: mobula run --nodes 4 -- ./app");
   run_command->add_option("-n,--nodes", run_options.nodes, "Raylets on this machine")->check(CLI::Range(1u, 4096u));
   run_command->add_option("--cpus-per-node", run_options.cpus_per_node, "CPUs that each node offers");
-  run_command->add_option("--set", run_options.settings, "key=value; `mobula config` lists the keys")->allow_extra_args(false);
+  run_command->add_option("--set", run_options.settings, "key=value; `mobula config` lists the keys")
+      ->allow_extra_args(false);
   run_command->callback([&] {
     run_options.command = program;
     code = program.empty() ? (complain("run needs a program: mobula run -- ./app"), 2) : run(run_options);
   });
 
   StartOptions start_options;
-  auto* start_command = app.add_subcommand("start", "Start a cluster that serves many programs, or add this host to one");
+  auto* start_command =
+      app.add_subcommand("start", "Start a cluster that serves many programs, or add this host to one");
   start_command->add_flag("--head", start_options.head, "A new cluster with this host as its first node");
-  start_command->add_option("--address", start_options.address, "The cluster to join: HOST:PORT of its GCS, or a cluster of this host");
+  start_command->add_option("--address", start_options.address,
+                            "The cluster to join: HOST:PORT of its GCS, or a cluster of this host");
   start_command->add_option("--key-file", start_options.key_file, "A copy of the cluster's key, mode 0600");
-  start_command->add_option("--interface", start_options.interface, "Numeric address of this host that other hosts reach");
+  start_command->add_option("--interface", start_options.interface,
+                            "Numeric address of this host that other hosts reach");
   start_command->add_option("--cpus", start_options.cpus, "CPUs that this node offers");
   start_command->add_option("--gpus", start_options.gpus, "GPUs that this node offers");
   start_command->add_option("--memory", start_options.memory, "Memory that this node offers: 16G");
@@ -72,7 +77,8 @@ int main_with(std::vector<std::string> arguments) {
   auto* submit_command = app.add_subcommand("submit", "Run a program on a running cluster: mobula submit -- ./app");
   of_cluster(submit_command);
   submit_command->callback([&] {
-    code = program.empty() ? (complain("submit needs a program: mobula submit -- ./app"), 2) : submit({cluster, program});
+    code =
+        program.empty() ? (complain("submit needs a program: mobula submit -- ./app"), 2) : submit({cluster, program});
   });
 
   auto* status_command = app.add_subcommand("status", "Show a cluster");
@@ -107,10 +113,12 @@ int main_with(std::vector<std::string> arguments) {
   auto* version_command = app.add_subcommand("version", "Print the version");
   reports(version_command);
   version_command->callback([&] {
-    std::printf(json ? "{\"version\":\"%s\",\"wire\":%u}\n" : "mobula %s (wire version %u)\n", base::kVersion, base::kWireVersion);
+    std::printf(json ? "{\"version\":\"%s\",\"wire\":%u}\n" : "mobula %s (wire version %u)\n", base::kVersion,
+                base::kWireVersion);
   });
   std::string shell;
-  auto* completion_command = app.add_subcommand("completion", "Print a completion script: source <(mobula completion bash)");
+  auto* completion_command =
+      app.add_subcommand("completion", "Print a completion script: source <(mobula completion bash)");
   completion_command->add_option("shell", shell)->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion_command->callback([&] { std::printf("%s", completion_script(shell, app).value_or("").c_str()); });
   std::string name;

@@ -46,7 +46,8 @@ srun ./build/@NAME@
 
 std::string fill(std::string text, const std::string& name) {
   const std::string mark = "@NAME@";
-  for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at)) text.replace(at, mark.size(), name);
+  for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at))
+    text.replace(at, mark.size(), name);
   return text;
 }
 
@@ -63,16 +64,21 @@ bool is_name(const std::string& name) {
 
 int new_project(const std::string& path) {
   const std::string name = std::filesystem::path(path).filename();
-  if (!is_name(name)) return complain("\"" + name + "\" cannot name a program: letters, digits, _ and -, a letter first");
+  if (!is_name(name))
+    return complain("\"" + name + "\" cannot name a program: letters, digits, _ and -, a letter first");
   std::error_code error;
-  if (!std::filesystem::create_directory(path, error)) return complain(path + (error ? ": " + error.message() : " exists"));
-  for (const auto& [file, text] : {std::pair("CMakeLists.txt", kCMakeLists), std::pair("main.cpp", kMain), std::pair("job.sbatch", kJob)}) {
+  if (!std::filesystem::create_directory(path, error))
+    return complain(path + (error ? ": " + error.message() : " exists"));
+  for (const auto& [file, text] :
+       {std::pair("CMakeLists.txt", kCMakeLists), std::pair("main.cpp", kMain), std::pair("job.sbatch", kJob)}) {
     std::ofstream out(path + "/" + file);
     out << fill(text, name);
     out.close();
     if (!out) return complain("cannot write " + path + "/" + file);
   }
-  std::printf("%s: CMakeLists.txt, main.cpp, job.sbatch\n  cd %s && cmake -B build && cmake --build build && ./build/%s\n", path.c_str(), path.c_str(), name.c_str());
+  std::printf(
+      "%s: CMakeLists.txt, main.cpp, job.sbatch\n  cd %s && cmake -B build && cmake --build build && ./build/%s\n",
+      path.c_str(), path.c_str(), name.c_str());
   return 0;
 }
 

@@ -67,7 +67,8 @@ void print_table(const json& rows, const std::vector<std::pair<const char*, cons
 }
 
 const std::vector<std::pair<const char*, const char*>> kNodeColumns{
-    {"NODE", "name"}, {"STATE", "state"}, {"HOST", "host"}, {"PID", "pid"}, {"WORKERS", "workers"}, {"AVAILABLE", "available"}, {"OF", "total"}};
+    {"NODE", "name"},       {"STATE", "state"},         {"HOST", "host"}, {"PID", "pid"},
+    {"WORKERS", "workers"}, {"AVAILABLE", "available"}, {"OF", "total"}};
 
 json workers_of(const std::string& cluster, const SessionFile& connected);
 
@@ -142,8 +143,9 @@ int status(const std::string& cluster, Format format) {
   const auto found = fetch("status", cluster);
   if (!found) return complain(found.error().what);
   if (format == Format::kJson) return std::printf("%s\n", found->dump().c_str()), 0;
-  std::printf("cluster %s: %s nodes, %s of %s\n\n", cell((*found)["cluster"]).c_str(), cell((*found)["nodes_alive"]).c_str(),
-              cell((*found)["available"]).c_str(), cell((*found)["total"]).c_str());
+  std::printf("cluster %s: %s nodes, %s of %s\n\n", cell((*found)["cluster"]).c_str(),
+              cell((*found)["nodes_alive"]).c_str(), cell((*found)["available"]).c_str(),
+              cell((*found)["total"]).c_str());
   print_table((*found)["nodes"], kNodeColumns);
   std::size_t running = 0;
   for (const auto& job : (*found)["jobs"]) running += job["state"] == "RUNNING" ? 1 : 0;
@@ -162,11 +164,23 @@ int list(const std::string& what, const std::string& cluster, Format format) {
   if (what == "nodes") {
     print_table(*rows, kNodeColumns);
   } else if (what == "actors") {
-    print_table(*rows, {{"ACTOR", "id"}, {"CLASS", "class"}, {"NAME", "name"}, {"STATE", "state"}, {"PID", "pid"}, {"RESTARTS", "restarts"}, {"WHY", "why"}});
+    print_table(*rows, {{"ACTOR", "id"},
+                        {"CLASS", "class"},
+                        {"NAME", "name"},
+                        {"STATE", "state"},
+                        {"PID", "pid"},
+                        {"RESTARTS", "restarts"},
+                        {"WHY", "why"}});
   } else if (what == "jobs") {
     print_table(*rows, {{"JOB", "id"}, {"NAME", "name"}, {"STATE", "state"}, {"PID", "pid"}, {"PROGRAM", "exe"}});
   } else {
-    print_table(*rows, {{"WORKER", "id"}, {"STATE", "state"}, {"PID", "pid"}, {"NODE", "node"}, {"JOB", "job"}, {"CLASS", "class"}, {"NAME", "name"}});
+    print_table(*rows, {{"WORKER", "id"},
+                        {"STATE", "state"},
+                        {"PID", "pid"},
+                        {"NODE", "node"},
+                        {"JOB", "job"},
+                        {"CLASS", "class"},
+                        {"NAME", "name"}});
   }
   return 0;
 }
@@ -181,7 +195,8 @@ int logs(const LogsOptions& options) {
   for (;;) {
     std::vector<std::string> names;
     std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) names.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(directory, error))
+      names.push_back(entry.path().filename());
     std::sort(names.begin(), names.end());
     for (const auto& name : names) {
       if (!options.worker.empty() && name.find(options.worker) == std::string::npos) continue;
@@ -203,8 +218,13 @@ int config(Format format) {
   json rows = json::array();
   for (const auto& info : base::all_settings()) {
     const auto& value = settings->at(info.key);
-    const std::string source = value.where.empty() ? name_of(value.source) : std::string(name_of(value.source)) + " " + value.where;
-    rows.push_back({{"key", info.key}, {"value", value.text}, {"source", source}, {"default", info.default_value}, {"doc", info.doc}});
+    const std::string source =
+        value.where.empty() ? name_of(value.source) : std::string(name_of(value.source)) + " " + value.where;
+    rows.push_back({{"key", info.key},
+                    {"value", value.text},
+                    {"source", source},
+                    {"default", info.default_value},
+                    {"doc", info.doc}});
   }
   if (format == Format::kJson) return std::printf("%s\n", rows.dump().c_str()), 0;
   print_table(rows, {{"KEY", "key"}, {"VALUE", "value"}, {"SOURCE", "source"}, {"MEANING", "doc"}});

@@ -77,15 +77,18 @@ Result<SessionFile> find_session(const std::string& which) {
   std::string names;
   for (auto& session : sessions_of_host()) {
     if (!session.is_alive()) continue;
-    const bool named = which == session.cluster || which == session.directory || (!which.empty() && which == session.gcs_tcp_address) ||
+    const bool named = which == session.cluster || which == session.directory ||
+                       (!which.empty() && which == session.gcs_tcp_address) ||
                        (!which.empty() && "tcp:" + which == session.gcs_tcp_address);
     names += (names.empty() ? "" : ", ") + session.cluster;
     if (which.empty() || named) alive.push_back(std::move(session));
   }
   // A head and nodes that joined it on the same host are one cluster.
-  const bool one = !alive.empty() && std::all_of(alive.begin(), alive.end(), [&](const auto& s) { return s.cluster == alive[0].cluster; });
+  const bool one = !alive.empty() && std::all_of(alive.begin(), alive.end(),
+                                                 [&](const auto& s) { return s.cluster == alive[0].cluster; });
   if (one) return alive.front();
-  if (names.empty()) return Error{Code::kNotFound, "no cluster of yours runs on this host; `mobula start --head` starts one"};
+  if (names.empty())
+    return Error{Code::kNotFound, "no cluster of yours runs on this host; `mobula start --head` starts one"};
   if (which.empty()) return Error{Code::kNotFound, "several clusters run here; say which: " + names};
   return Error{Code::kNotFound, "no cluster here is called \"" + which + "\"; there are: " + names};
 }

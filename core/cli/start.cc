@@ -47,8 +47,10 @@ Result<Membership> joined(const StartOptions& options) {
   }
   const auto session = find_session(options.address);
   if (!session) {
-    return Error{session.error().code, session.error().what + "; for a cluster of another host give --key-file, a copy of its key (its session "
-                                                              "directory has it)"};
+    return Error{session.error().code,
+                 session.error().what +
+                     "; for a cluster of another host give --key-file, a copy of its key (its session "
+                     "directory has it)"};
   }
   auto secret = os::Secret::read_file(session->key_path());
   if (!secret) return secret.error();
@@ -79,16 +81,17 @@ Result<cluster::RayletOptions> raylet_of(const StartOptions& options) {
 
 int report(const SessionFile& session, bool head, Format format) {
   if (format == Format::kJson) {
-    const nlohmann::json out = {{"cluster", session.cluster},       {"session", session.directory}, {"raylet", session.raylet_address},
-                                {"address", session.gcs_tcp_address}, {"key_file", session.key_path()}, {"processes", session.processes}};
+    const nlohmann::json out = {{"cluster", session.cluster},       {"session", session.directory},
+                                {"raylet", session.raylet_address}, {"address", session.gcs_tcp_address},
+                                {"key_file", session.key_path()},   {"processes", session.processes}};
     std::printf("%s\n", out.dump().c_str());
     return 0;
   }
   std::printf("cluster %s runs; session %s\n", session.cluster.c_str(), session.directory.c_str());
   std::printf("  mobula submit -- ./app          runs a program on it\n  mobula status                   shows it\n");
   if (head && !session.gcs_tcp_address.empty()) {
-    std::printf("  mobula start --address %s --key-file COPY_OF_%s   adds a node on another host\n", session.gcs_tcp_address.c_str(),
-                session.key_path().c_str());
+    std::printf("  mobula start --address %s --key-file COPY_OF_%s   adds a node on another host\n",
+                session.gcs_tcp_address.c_str(), session.key_path().c_str());
   }
   std::printf("  mobula stop %s    ends it\n", session.cluster.c_str());
   return 0;
@@ -120,12 +123,14 @@ int start(const StartOptions& options) {
     os::remove_tree(file.directory);
     return complain(why);
   };
-  auto member = options.head ? Result<Membership>(Membership{os::Secret::generate(), "", base_name(session->path())}) : joined(options);
+  auto member = options.head ? Result<Membership>(Membership{os::Secret::generate(), "", base_name(session->path())})
+                             : joined(options);
   if (!member) return give_up(member.error().what);
   const auto kept = member->secret.write_file(file.key_path());
   if (!kept) return give_up(kept.error().what);
 
-  auto launch = cluster::Launch::prepare({.session_directory = file.directory, .owner = cluster::Launch::Owner::kNobody}, member->secret);
+  auto launch = cluster::Launch::prepare(
+      {.session_directory = file.directory, .owner = cluster::Launch::Owner::kNobody}, member->secret);
   if (!launch) return give_up(launch.error().what);
   const auto undo = [&](const std::string& why) {
     cluster::end_children(launch->children(), std::chrono::seconds(5));

@@ -9,15 +9,22 @@
 namespace mobula::cluster {
 namespace {
 
-constexpr std::array<std::string_view, 8> kDroppedPrefixes{"PMI_",   "PMIX_",  "OMPI_", "PRTE_",
+constexpr std::array<std::string_view, 8> kDroppedPrefixes{"PMI_",  "PMIX_", "OMPI_", "PRTE_",
                                                            "ORTE_", "MPIR_", "HYDI_", "HYDRA_"};
 // What Slurm sets for one task; the job's own variables stay.
-constexpr std::array<std::string_view, 10> kDroppedNames{
-    "SLURM_PROCID",      "SLURM_LOCALID",          "SLURM_NODEID",     "SLURM_GTIDS",     "SLURM_TASK_PID",
-    "SLURM_SRUN_COMM_PORT", "SLURM_SRUN_COMM_HOST", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_PMIX_MAPPING_SERV",
-    "MPI_LOCALRANKID"};
-constexpr std::array<const char*, 9> kInternalNames{kEnvRole,        kEnvSession,  kEnvSecretFd, kEnvRoleOptions, kEnvZygoteFd,
-                                                    kEnvRaylet,      kEnvWorkerId, kEnvJobId,    kEnvStartToken};
+constexpr std::array<std::string_view, 10> kDroppedNames{"SLURM_PROCID",
+                                                         "SLURM_LOCALID",
+                                                         "SLURM_NODEID",
+                                                         "SLURM_GTIDS",
+                                                         "SLURM_TASK_PID",
+                                                         "SLURM_SRUN_COMM_PORT",
+                                                         "SLURM_SRUN_COMM_HOST",
+                                                         "SLURM_LAUNCH_NODE_IPADDR",
+                                                         "SLURM_PMIX_MAPPING_SERV",
+                                                         "MPI_LOCALRANKID"};
+constexpr std::array<const char*, 9> kInternalNames{kEnvRole,        kEnvSession,  kEnvSecretFd,
+                                                    kEnvRoleOptions, kEnvZygoteFd, kEnvRaylet,
+                                                    kEnvWorkerId,    kEnvJobId,    kEnvStartToken};
 
 bool dropped(std::string_view variable) {
   const std::string_view name = variable.substr(0, variable.find('='));

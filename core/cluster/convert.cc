@@ -38,7 +38,8 @@ Result<base::Resources> to_resources(const proto::ResourceSet& set) {
   }
   base::Resources out;
   for (const auto& [name, units] : set.units()) {
-    if (name.empty() || name.size() > base::kNameBytesMax) return Error{Code::kInvalid, "a resource's name is too long"};
+    if (name.empty() || name.size() > base::kNameBytesMax)
+      return Error{Code::kInvalid, "a resource's name is too long"};
     if (units < 0 || units > kUnitsMax) {
       return Error{Code::kInvalid, "an amount of " + name + " that cannot be: " + std::to_string(units)};
     }

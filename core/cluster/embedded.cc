@@ -80,7 +80,8 @@ Result<std::unique_ptr<EmbeddedCluster>> EmbeddedCluster::start(const EmbeddedOp
   cluster->children_ = std::move(launch->children());
   if (!ready) return ready.error();
   cluster->gcs_ = ready->gcs_address;
-  for (unsigned i = 0; i < std::max(1u, options.nodes); ++i) cluster->raylets_.push_back(ready->raylets["n" + std::to_string(i)]);
+  for (unsigned i = 0; i < std::max(1u, options.nodes); ++i)
+    cluster->raylets_.push_back(ready->raylets["n" + std::to_string(i)]);
   return cluster;
 }
 

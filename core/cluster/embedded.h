@@ -16,17 +16,17 @@ namespace mobula::cluster {
 
 struct EmbeddedOptions {
   unsigned nodes = 1;
-  base::Resources resources;              // Of each node.
+  base::Resources resources;  // Of each node.
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> settings;
-  std::uint64_t store_bytes = 0;          // Of each node; 0: its share of what the host may use.
+  std::uint64_t store_bytes = 0;  // Of each node; 0: its share of what the host may use.
   std::uint32_t workers_max = 1024;
   std::uint32_t prestart = 0;
   std::int64_t idle_timeout_ms = 2000;
 };
 
-// A cluster of this host that belongs to this process: a GCS and raylets, started from /proc/self/exe, which end with it
-// however it ends.  Destroying it ends and reaps them and removes the session directory.
+// A cluster of this host that belongs to this process: a GCS and raylets, started from /proc/self/exe, which end with
+// it however it ends.  Destroying it ends and reaps them and removes the session directory.
 class EmbeddedCluster {
  public:
   // Returns when every process is ready.
@@ -45,7 +45,8 @@ class EmbeddedCluster {
   void end();  // Ends and reaps its processes and removes the session directory, now.  What destroying it does.
 
  private:
-  EmbeddedCluster(os::SessionDirectory session, os::Secret secret) : session_(std::move(session)), secret_(std::move(secret)) {}
+  EmbeddedCluster(os::SessionDirectory session, os::Secret secret)
+      : session_(std::move(session)), secret_(std::move(secret)) {}
 
   os::SessionDirectory session_;
   os::Secret secret_;

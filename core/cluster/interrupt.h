@@ -7,8 +7,8 @@ namespace mobula::cluster {
 // Ctrl-C in a process that owns a cluster.  The first one asks the cluster to end: workers are killed, their last lines
 // arrive, and this process is told CLUSTER_DOWN.  The second one ends this process at once.
 //
-// One at a time in a process.  Does nothing where the program (or whoever started it) has set SIGINT otherwise; restores
-// what it found when destroyed.
+// One at a time in a process.  Does nothing where the program (or whoever started it) has set SIGINT otherwise;
+// restores what it found when destroyed.
 class InterruptGuard {
  public:
   explicit InterruptGuard(EmbeddedCluster& cluster);  // REQUIRES: the cluster outlives this.

@@ -119,9 +119,12 @@ Result<void> Launch::start_raylet(RayletOptions options) {
   return spawn("raylet", options.name, print(options), std::move(fds));
 }
 
-std::string Launch::log_of(const std::string& name) const { return options_.session_directory + "/logs/" + name + ".log"; }
+std::string Launch::log_of(const std::string& name) const {
+  return options_.session_directory + "/logs/" + name + ".log";
+}
 
-Result<void> Launch::spawn(const std::string& role, const std::string& name, const std::string& options, std::vector<int> fds) {
+Result<void> Launch::spawn(const std::string& role, const std::string& name, const std::string& options,
+                           std::vector<int> fds) {
   const os::Fd log(::open(log_of(name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!log.valid()) return os::error_from_errno(errno, "the log " + log_of(name));
   os::SpawnOptions spawn;
@@ -134,7 +137,8 @@ Result<void> Launch::spawn(const std::string& role, const std::string& name, con
   spawn.env.push_back(assignment(kEnvSecretFd, std::to_string(kSecretFd)));
   spawn.fds = {{null_.get(), 0}, {log.get(), 1}, {log.get(), 2}, {secret_.get(), kSecretFd}};
   for (std::size_t i = 0; i < fds.size(); ++i) spawn.fds.emplace_back(fds[i], kFirstFd + static_cast<int>(i));
-  spawn.die_with_parent = false;  // It ends by itself, in order, when its owner is gone: a SIGKILL would leave its workers' children.
+  spawn.die_with_parent =
+      false;  // It ends by itself, in order, when its owner is gone: a SIGKILL would leave its workers' children.
   const auto pid = os::spawn(spawn);
   if (!pid) return pid.error();
   children_.push_back({*pid, name, os::open_pidfd(*pid)});
@@ -143,7 +147,8 @@ Result<void> Launch::spawn(const std::string& role, const std::string& name, con
 
 Error Launch::ended(const Child& child) const {
   const auto status = os::reap(child.pid);
-  return {Code::kUnavailable, child.name + " ended while it started, with " + (status ? status->to_string() : "unknown status") +
+  return {Code::kUnavailable, child.name + " ended while it started, with " +
+                                  (status ? status->to_string() : "unknown status") +
                                   "; its log says: " + tail_of(log_of(child.name))};
 }
 

@@ -60,7 +60,7 @@ class Launch {
 
   Options options_;
   os::Fd secret_;
-  os::Fd life_;              // A pidfd of ourselves.
+  os::Fd life_;  // A pidfd of ourselves.
   os::Fd spin_page_;
   os::Fd ready_read_, ready_write_;
   os::Fd listening_read_, listening_write_;

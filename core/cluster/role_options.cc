@@ -45,10 +45,8 @@ class Printer {
  public:
   void field(const char* key, const std::string& value) { text_ += std::string(key) + "=" + escape(value) + "\n"; }
   template <class Number>
-    requires std::is_integral_v<Number>
-  void field(const char* key, const Number& value) {
-    field(key, std::to_string(value));
-  }
+  requires std::is_integral_v<Number>
+  void field(const char* key, const Number& value) { field(key, std::to_string(value)); }
   void field(const char* key, const base::Resources& value) { field(key, print_resources(value)); }
   void field(const char* key, const std::map<std::string, std::string>& value) {
     for (const auto& [name, text] : value) text_ += std::string(key) + "." + name + "=" + escape(text) + "\n";
@@ -66,7 +64,8 @@ class Parser {
       const std::size_t end = text.find('\n');
       const std::string_view line = text.substr(0, end);
       const std::size_t equals = line.find('=');
-      if (equals != std::string_view::npos) values_[std::string(line.substr(0, equals))] = unescape(line.substr(equals + 1));
+      if (equals != std::string_view::npos)
+        values_[std::string(line.substr(0, equals))] = unescape(line.substr(equals + 1));
       if (end == std::string_view::npos) break;
       text.remove_prefix(end + 1);
     }
@@ -75,7 +74,7 @@ class Parser {
     if (const auto it = values_.find(key); it != values_.end()) value = it->second;
   }
   template <class Number>
-    requires std::is_integral_v<Number>
+  requires std::is_integral_v<Number>
   void field(const char* key, Number& value) {
     const auto it = values_.find(key);
     if (it == values_.end()) return;
@@ -94,7 +93,8 @@ class Parser {
   }
   void field(const char* key, std::map<std::string, std::string>& value) {
     const std::string prefix = std::string(key) + ".";
-    for (auto it = values_.lower_bound(prefix); it != values_.end() && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
+    for (auto it = values_.lower_bound(prefix); it != values_.end() && it->first.compare(0, prefix.size(), prefix) == 0;
+         ++it) {
       value[it->first.substr(prefix.size())] = it->second;
     }
   }
@@ -148,7 +148,8 @@ Result<void> each_pair(std::string_view text, Take take) {
     const std::size_t comma = text.find(',');
     const std::string_view part = text.substr(0, comma);
     const std::size_t equals = part.find('=');
-    if (equals == 0 || equals == std::string_view::npos || !take(std::string(part.substr(0, equals)), std::string(part.substr(equals + 1)))) {
+    if (equals == 0 || equals == std::string_view::npos ||
+        !take(std::string(part.substr(0, equals)), std::string(part.substr(equals + 1)))) {
       return Error{Code::kInvalid, "\"" + std::string(part) + "\" is not name=value"};
     }
     if (comma == std::string_view::npos) break;
@@ -176,7 +177,8 @@ std::string print_resources(const base::Resources& resources) {
   std::string out;
   for (const auto& [name, amount] : resources.all()) {
     std::string fraction = std::to_string(base::Amount::kPerOne + amount.units % base::Amount::kPerOne).substr(1);
-    out += (out.empty() ? "" : ",") + name + "=" + std::to_string(amount.units / base::Amount::kPerOne) + "." + fraction;
+    out +=
+        (out.empty() ? "" : ",") + name + "=" + std::to_string(amount.units / base::Amount::kPerOne) + "." + fraction;
   }
   return out;
 }

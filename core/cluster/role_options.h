@@ -20,32 +20,32 @@ base::Result<std::map<std::string, std::string>> parse_labels(std::string_view t
 struct GcsOptions {
   std::string session_directory;
   std::string cluster_name;
-  std::string tcp_interface;   // Numeric address to listen on besides the session's socket; empty: none.
-  int life_fd = -1;            // A pidfd of the process that owns the cluster; -1: nobody owns it.
-  int ready_fd = -1;           // Gets one line when the GCS listens, or why it does not; then it is closed.
-  int listening_fd = -1;       // Closed when the GCS listens: raylets that wait to connect see the end of the pipe.
-  bool remove_session = false; // At the end, should the owner be gone: the directory was its.
+  std::string tcp_interface;    // Numeric address to listen on besides the session's socket; empty: none.
+  int life_fd = -1;             // A pidfd of the process that owns the cluster; -1: nobody owns it.
+  int ready_fd = -1;            // Gets one line when the GCS listens, or why it does not; then it is closed.
+  int listening_fd = -1;        // Closed when the GCS listens: raylets that wait to connect see the end of the pipe.
+  bool remove_session = false;  // At the end, should the owner be gone: the directory was its.
 };
 
 // What a raylet is started with.
 struct RayletOptions {
   std::string session_directory;
   std::string cluster_name;
-  std::string name;            // Of the node; unique in the session.
+  std::string name;  // Of the node; unique in the session.
   std::string gcs_address;
-  std::string tcp_interface;   // As for the GCS.
+  std::string tcp_interface;  // As for the GCS.
   base::Resources resources;
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> settings;  // For the node's processes.
   std::uint64_t store_bytes = 0;
   std::uint64_t store_extent_bytes = 0;  // 0: the store's default.
   std::uint32_t workers_max = 1024;
-  std::uint32_t prestart = 0;            // Idle workers kept; 0: as many as cpus.
+  std::uint32_t prestart = 0;  // Idle workers kept; 0: as many as cpus.
   std::int64_t idle_timeout_ms = 2000;
   int life_fd = -1;
   int ready_fd = -1;
-  int gcs_listening_fd = -1;   // See GcsOptions::listening_fd; -1: the GCS listens already.
-  int spin_page_fd = -1;       // Of the host; -1: made by this raylet.
+  int gcs_listening_fd = -1;  // See GcsOptions::listening_fd; -1: the GCS listens already.
+  int spin_page_fd = -1;      // Of the host; -1: made by this raylet.
   bool remove_session = false;
 };
 

@@ -7,12 +7,12 @@
 
 namespace mobula::cluster {
 
-// When this process was started as a GCS or a raylet (MOBULA_ROLE), is that for its whole life and returns its exit code;
-// nullopt for every other process.  The first thing of main(): before threads.
+// When this process was started as a GCS or a raylet (MOBULA_ROLE), is that for its whole life and returns its exit
+// code; nullopt for every other process.  The first thing of main(): before threads.
 std::optional<int> run_role_from_environment();
 
-// The secret that the process which started us has passed on (MOBULA_SECRET_FD).  Once: the descriptor is closed and the
-// variable removed.
+// The secret that the process which started us has passed on (MOBULA_SECRET_FD).  Once: the descriptor is closed and
+// the variable removed.
 base::Result<os::Secret> inherited_secret();
 
 }  // namespace mobula::cluster

@@ -46,7 +46,8 @@ Result<void> take_file(const std::string& path, Settings& settings) {
   const toml::parse_result parsed = toml::parse_file(path);
   if (!parsed) {
     const auto& error = parsed.error();
-    return Error{Code::kInvalid, path + ":" + std::to_string(error.source().begin.line) + ": " + std::string(error.description())};
+    return Error{Code::kInvalid,
+                 path + ":" + std::to_string(error.source().begin.line) + ": " + std::string(error.description())};
   }
   for (const auto& [key, node] : parsed.table()) {
     const std::string where = path + ":" + std::to_string(node.source().begin.line);
@@ -125,7 +126,8 @@ Result<EmbeddedOptions> embedded_options(const Settings& settings) {
   const auto nodes = settings.number("nodes");
   if (!nodes) return nodes.error();
   if (*nodes < 1 || *nodes != std::floor(*nodes)) {
-    return Error{Code::kInvalid, "nodes = " + settings.text("nodes") + " (" + settings.at("nodes").where + ") is not a number of nodes"};
+    return Error{Code::kInvalid, "nodes = " + settings.text("nodes") + " (" + settings.at("nodes").where +
+                                     ") is not a number of nodes"};
   }
   EmbeddedOptions out;
   out.nodes = static_cast<unsigned>(*nodes);

@@ -9,8 +9,8 @@
 namespace mobula::cluster {
 
 // The settings of this process: those given (defaults, and what the program itself asked init() for), then the file
-// (MOBULA_CONFIG, else ./mobula.toml, else ~/.config/mobula/mobula.toml), then the environment.  kInvalid names the file
-// and the line, or the variable.
+// (MOBULA_CONFIG, else ./mobula.toml, else ~/.config/mobula/mobula.toml), then the environment.  kInvalid names the
+// file and the line, or the variable.
 base::Result<base::Settings> load_settings(base::Settings settings = {});
 
 // What they say about clusters that this process starts.

@@ -54,8 +54,9 @@ ErrorInfo actor_error(const scheduler::ActorView& view, const proto::ActorSpec& 
   add_worker_end(view.cause, out);
   if (view.end == ActorEnd::kWorkerDied) {
     out.what += ": " + out.cause;
-    out.evidence.push_back("run " + std::to_string(view.incarnation + 1) + " of at most " +
-                           (spec.max_restarts() < 0 ? std::string("any number") : std::to_string(spec.max_restarts() + 1)));
+    out.evidence.push_back(
+        "run " + std::to_string(view.incarnation + 1) + " of at most " +
+        (spec.max_restarts() < 0 ? std::string("any number") : std::to_string(spec.max_restarts() + 1)));
     out.remedy = "max_restarts lets an actor come back after its worker died";
   }
   return out;

@@ -59,7 +59,8 @@ void ActorTable::serve(rpc::Rpc& rpc, const NodeId& node) {
   });
   rpc.on<proto::KillActor>(proto::KILL_ACTOR, [this](proto::KillActor&& request, rpc::Responder responder) {
     using Restart = scheduler::KillActor::Restart;
-    step(scheduler::KillActor{to_id<ActorId>(request.actor_id()), request.no_restart() ? Restart::kNever : Restart::kAllowed});
+    step(scheduler::KillActor{to_id<ActorId>(request.actor_id()),
+                              request.no_restart() ? Restart::kNever : Restart::kAllowed});
     responder.reply(proto::Empty());
   });
   rpc.on<proto::ActorQuery>(proto::ACTOR_OUT_OF_SCOPE, [this](proto::ActorQuery&& query, rpc::Responder responder) {
@@ -69,7 +70,8 @@ void ActorTable::serve(rpc::Rpc& rpc, const NodeId& node) {
   rpc.on<proto::ProcessGone>(proto::PROCESS_GONE, [this](proto::ProcessGone&& gone, rpc::Responder) {
     step(scheduler::ActorOwnerGone{to_id<WorkerId>(gone.worker_id())});
   });
-  rpc.on<proto::ActorLease>(proto::ACTOR_LEASE, [this, node](proto::ActorLease&& message, rpc::Responder) { from_node(node, message); });
+  rpc.on<proto::ActorLease>(proto::ACTOR_LEASE,
+                            [this, node](proto::ActorLease&& message, rpc::Responder) { from_node(node, message); });
 }
 
 void ActorTable::register_actor(proto::RegisterActor&& request, rpc::Responder responder) {
@@ -92,7 +94,8 @@ void ActorTable::register_actor(proto::RegisterActor&& request, rpc::Responder r
   event.ns = spec.ns();
   event.strategy = std::move(*strategy);
   event.shape = std::move(*shape);
-  event.max_restarts = spec.max_restarts() < 0 ? scheduler::kRestartForever : static_cast<std::uint32_t>(spec.max_restarts());
+  event.max_restarts =
+      spec.max_restarts() < 0 ? scheduler::kRestartForever : static_cast<std::uint32_t>(spec.max_restarts());
   event.lifetime = spec.detached() ? scheduler::ActorLifetime::kDetached : scheduler::ActorLifetime::kOwned;
   event.existing = spec.get_if_exists() ? scheduler::OnExistingName::kGet : scheduler::OnExistingName::kRefuse;
   registering_[event.request] = std::move(responder);
@@ -151,7 +154,8 @@ void ActorTable::from_node(const NodeId& node, const proto::ActorLease& m) {
   const auto actor = to_id<ActorId>(m.actor_id());
   switch (m.kind()) {
     case proto::ActorLease::GRANT:
-      return step(scheduler::ActorGrant{node, lease, actor, to_id<WorkerId>(m.worker().worker_id()), m.worker().SerializeAsString()});
+      return step(scheduler::ActorGrant{node, lease, actor, to_id<WorkerId>(m.worker().worker_id()),
+                                        m.worker().SerializeAsString()});
     case proto::ActorLease::REJECT: {
       base::Resources available;
       for (const auto& [name, units] : m.available().units()) available.set(name, {units});

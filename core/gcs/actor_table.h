@@ -16,8 +16,8 @@
 
 namespace mobula::gcs {
 
-// The actors of the cluster and their names: runs the ActorMachine, and tells the nodes that watch an actor what becomes
-// of it.
+// The actors of the cluster and their names: runs the ActorMachine, and tells the nodes that watch an actor what
+// becomes of it.
 class ActorTable {
  public:
   struct Ports {

@@ -35,8 +35,11 @@ constexpr auto kDrainPoll = std::chrono::milliseconds(1);
 // Wires the tables to the channels.
 class Gcs {
  public:
-  Gcs(os::EventLoop& loop, const cluster::GcsOptions& options, const os::Secret& secret, std::function<void(const std::string&)> over)
-      : loop_(loop), options_(options), over_(std::move(over)),
+  Gcs(os::EventLoop& loop, const cluster::GcsOptions& options, const os::Secret& secret,
+      std::function<void(const std::string&)> over)
+      : loop_(loop),
+        options_(options),
+        over_(std::move(over)),
         key_values_(storage_),
         nodes_(loop, {.joined = [this](const NodeId&, rpc::Rpc& rpc) { jobs_.node_joined(rpc); },
                       .changed =
@@ -84,25 +87,31 @@ class Gcs {
     loop_.after(kDrainPoll, [this, until, done = std::move(done)] { drain(until, done); });
   }
 
-  void arrived(std::unique_ptr<transport::Channel> channel, const std::function<void(transport::Channel::Callbacks)>& set) {
+  void arrived(std::unique_ptr<transport::Channel> channel,
+               const std::function<void(transport::Channel::Callbacks)>& set) {
     const std::uint64_t number = next_++;
-    std::shared_ptr<rpc::Rpc> rpc = rpc::Rpc::accept(loop_, std::move(channel), set, {.ready = nullptr, .closed = [this, number](const base::Error&) {
-                                                       channels_.erase(number);
-                                                     }});
+    std::shared_ptr<rpc::Rpc> rpc =
+        rpc::Rpc::accept(loop_, std::move(channel), set,
+                         {.ready = nullptr, .closed = [this, number](const base::Error&) { channels_.erase(number); }});
     channels_[number] = rpc;
     const std::weak_ptr<rpc::Rpc> weak = rpc;
-    rpc->on<proto::NodeRegister>(proto::NODE_REGISTER, [this, number, weak](proto::NodeRegister&& request, rpc::Responder responder) {
-      const auto self = weak.lock();
-      const auto id = NodeId::from_string(request.node_id());
-      if (self == nullptr || !id) return responder.fail({base::Code::kInvalid, "a node without an id"});
-      serve_node(self, *id, number);
-      nodes_.enter(self, request, responder);
+    rpc->on<proto::NodeRegister>(proto::NODE_REGISTER,
+                                 [this, number, weak](proto::NodeRegister&& request, rpc::Responder responder) {
+                                   const auto self = weak.lock();
+                                   const auto id = NodeId::from_string(request.node_id());
+                                   if (self == nullptr || !id)
+                                     return responder.fail({base::Code::kInvalid, "a node without an id"});
+                                   serve_node(self, *id, number);
+                                   nodes_.enter(self, request, responder);
+                                 });
+    rpc->on<proto::Heartbeat>(proto::HEARTBEAT, [this](proto::Heartbeat&& beat, rpc::Responder responder) {
+      nodes_.heartbeat(beat, responder);
     });
-    rpc->on<proto::Heartbeat>(proto::HEARTBEAT, [this](proto::Heartbeat&& beat, rpc::Responder responder) { nodes_.heartbeat(beat, responder); });
     rpc->on<proto::List>(proto::LIST, [this](proto::List&& request, rpc::Responder responder) {
       proto::Json json;
       json.set_text(list_json(request.what(), options_.cluster_name, nodes_, actors_, jobs_));
-      if (json.text().empty()) return responder.fail({base::Code::kInvalid, "nothing is listed as \"" + request.what() + "\""});
+      if (json.text().empty())
+        return responder.fail({base::Code::kInvalid, "nothing is listed as \"" + request.what() + "\""});
       responder.reply(json);
     });
     rpc->serve(proto::STOP_CLUSTER, [this](rpc::Message&&, rpc::Responder responder) {
@@ -115,7 +124,8 @@ class Gcs {
     actors_.serve(*rpc, node);
     jobs_.serve(*rpc);
     key_values_.serve(*rpc);
-    rpc->serve(proto::NODE_LEAVING, [this, node](rpc::Message&&, rpc::Responder) { nodes_.left(node, "it left in order"); });
+    rpc->serve(proto::NODE_LEAVING,
+               [this, node](rpc::Message&&, rpc::Responder) { nodes_.left(node, "it left in order"); });
     rpc->on_closed([this, node, number, raw = rpc.get()](const base::Error&) {
       nodes_.closed(node, raw);
       channels_.erase(number);
@@ -175,9 +185,7 @@ int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
     const auto over = [&](const std::string& why) {
       if (std::exchange(ending, true)) return;
       os::log(os::LogLevel::kInfo, "ending: {}", why);
-      loop.post([&, why] {
-        gcs->end(why, [&loop] { loop.stop(); });
-      });
+      loop.post([&, why] { gcs->end(why, [&loop] { loop.stop(); }); });
     };
     gcs = std::make_unique<Gcs>(loop, options, secret, over);
     const auto listening = gcs->listen();
@@ -188,7 +196,8 @@ int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
     }
     if (options.listening_fd >= 0) ::close(options.listening_fd);
     report(options.ready_fd, "ready\tgcs\t" + gcs->address() + "\t" + gcs->tcp_address() + "\n");
-    const auto signal_watch = loop.watch(signals.get(), EPOLLIN, [&](std::uint32_t) { over("the GCS was told to stop"); });
+    const auto signal_watch =
+        loop.watch(signals.get(), EPOLLIN, [&](std::uint32_t) { over("the GCS was told to stop"); });
     os::EventLoop::Id life_watch = 0;
     if (options.life_fd >= 0) {
       life_watch = loop.watch(options.life_fd, EPOLLIN, [&](std::uint32_t) {

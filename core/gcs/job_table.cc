@@ -16,20 +16,25 @@ constexpr const char* kTable = "jobs";
 constexpr auto kNodeEndTimeout = std::chrono::seconds(4);
 
 std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
 
 void JobTable::serve(rpc::Rpc& rpc) {
-  rpc.on<proto::JobInfo>(proto::JOB_REGISTER, [this](proto::JobInfo&& job, rpc::Responder responder) { add(std::move(job), responder); });
-  rpc.on<proto::JobFinished>(proto::JOB_DONE, [this](proto::JobFinished&& message, rpc::Responder responder) { done(message, responder); });
+  rpc.on<proto::JobInfo>(proto::JOB_REGISTER,
+                         [this](proto::JobInfo&& job, rpc::Responder responder) { add(std::move(job), responder); });
+  rpc.on<proto::JobFinished>(
+      proto::JOB_DONE, [this](proto::JobFinished&& message, rpc::Responder responder) { done(message, responder); });
 }
 
 void JobTable::add(proto::JobInfo&& job, const rpc::Responder& responder) {
   const auto id = JobId::from_string(job.job_id());
-  if (!id || id->is_nil()) return responder.fail({Code::kInvalid, "a job's id has " + std::to_string(job.job_id().size()) + " bytes"});
-  if (storage_.get(kTable, job.job_id())) return responder.fail({Code::kInvalid, "the job " + id->short_hex() + " exists"});
+  if (!id || id->is_nil())
+    return responder.fail({Code::kInvalid, "a job's id has " + std::to_string(job.job_id().size()) + " bytes"});
+  if (storage_.get(kTable, job.job_id()))
+    return responder.fail({Code::kInvalid, "the job " + id->short_hex() + " exists"});
   job.set_started_unix_ms(unix_ms());
   job.set_state(proto::JobInfo::RUNNING);
   if (job.ns().empty()) job.set_ns(id->hex());  // Names of actors are the job's own unless it says otherwise.

@@ -11,7 +11,8 @@
 
 namespace mobula::gcs {
 
-// The jobs of the cluster: told to every node before anything else of them, ended on every node before their end counts.
+// The jobs of the cluster: told to every node before anything else of them, ended on every node before their end
+// counts.
 class JobTable {
  public:
   struct Ports {
@@ -20,9 +21,9 @@ class JobTable {
   };
   JobTable(Storage& storage, Ports ports) : storage_(storage), ports_(std::move(ports)) {}
 
-  void serve(rpc::Rpc& rpc);                   // JOB_REGISTER, JOB_DONE.
-  void node_joined(rpc::Rpc& rpc);             // Tells it of the jobs that run.
-  void node_died(const base::NodeId& node);    // Jobs end with the node of their driver.
+  void serve(rpc::Rpc& rpc);                 // JOB_REGISTER, JOB_DONE.
+  void node_joined(rpc::Rpc& rpc);           // Tells it of the jobs that run.
+  void node_died(const base::NodeId& node);  // Jobs end with the node of their driver.
 
   void each(const std::function<void(const proto::JobInfo&)>& visit) const;
 

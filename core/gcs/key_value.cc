@@ -23,8 +23,8 @@ void KeyValueStore::put(const proto::KeyValue& request, const rpc::Responder& re
     return responder.fail({Code::kInvalid, "the key is longer than " + std::to_string(base::kNameBytesMax) + " bytes"});
   }
   if (request.value().size() > kValueBytesMax) {
-    return responder.fail({Code::kInvalid, "the value has " + std::to_string(request.value().size()) + " bytes; at most " +
-                                               std::to_string(kValueBytesMax) + " are taken"});
+    return responder.fail({Code::kInvalid, "the value has " + std::to_string(request.value().size()) +
+                                               " bytes; at most " + std::to_string(kValueBytesMax) + " are taken"});
   }
   const std::string key = full_key(request);
   const auto before = storage_.get(kTable, key);
@@ -39,7 +39,8 @@ void KeyValueStore::put(const proto::KeyValue& request, const rpc::Responder& re
 }
 
 void KeyValueStore::serve(rpc::Rpc& rpc) {
-  rpc.on<proto::KeyValue>(proto::KV_PUT, [this](proto::KeyValue&& request, rpc::Responder responder) { put(request, responder); });
+  rpc.on<proto::KeyValue>(proto::KV_PUT,
+                          [this](proto::KeyValue&& request, rpc::Responder responder) { put(request, responder); });
   rpc.on<proto::KeyValue>(proto::KV_GET, [this](proto::KeyValue&& request, rpc::Responder responder) {
     auto value = storage_.get(kTable, full_key(request));
     request.set_found(value.has_value());

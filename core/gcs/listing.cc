@@ -70,7 +70,8 @@ json status(const std::string& cluster, const json& nodes, const json& actors, c
   for (const auto& node : nodes) {
     if (node["state"] == "DEAD") continue;
     ++alive;
-    for (const auto& [name, amount] : node["total"].items()) total[name] = total.value(name, 0.0) + amount.get<double>();
+    for (const auto& [name, amount] : node["total"].items())
+      total[name] = total.value(name, 0.0) + amount.get<double>();
     for (const auto& [name, amount] : node["available"].items()) {
       available[name] = available.value(name, 0.0) + amount.get<double>();
     }

@@ -26,7 +26,8 @@ rpc::Rpc* NodeTable::channel(const NodeId& node) const {
   return it == nodes_.end() ? nullptr : it->second.rpc.get();
 }
 
-void NodeTable::enter(std::shared_ptr<rpc::Rpc> rpc, const proto::NodeRegister& request, const rpc::Responder& responder) {
+void NodeTable::enter(std::shared_ptr<rpc::Rpc> rpc, const proto::NodeRegister& request,
+                      const rpc::Responder& responder) {
   const auto id = NodeId::from_string(request.node_id());
   auto total = cluster::to_resources(request.total());
   proto::NodeRegistered refusal;

@@ -17,7 +17,8 @@ class Storage {
   virtual std::optional<std::string> get(const std::string& table, const std::string& key) const = 0;
   virtual bool erase(const std::string& table, const std::string& key) = 0;
   // In the order of the keys.
-  virtual void each(const std::string& table, const std::function<void(const std::string& key, const std::string& value)>& visit) const = 0;
+  virtual void each(const std::string& table,
+                    const std::function<void(const std::string& key, const std::string& value)>& visit) const = 0;
 };
 
 // Keeps everything in this process: the cluster ends with its GCS.
@@ -36,7 +37,8 @@ class MemoryStorage final : public Storage {
     const auto rows = tables_.find(table);
     return rows != tables_.end() && rows->second.erase(key) != 0;
   }
-  void each(const std::string& table, const std::function<void(const std::string&, const std::string&)>& visit) const override {
+  void each(const std::string& table,
+            const std::function<void(const std::string&, const std::string&)>& visit) const override {
     const auto rows = tables_.find(table);
     if (rows == tables_.end()) return;
     for (const auto& [key, value] : rows->second) visit(key, value);

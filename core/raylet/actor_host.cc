@@ -41,22 +41,23 @@ void ActorHost::start(const proto::ActorLease& message) {
 }
 
 void ActorHost::serve(rpc::Rpc& rpc, const WorkerId& worker) {
-  rpc.on<proto::ActorStarted>(proto::ACTOR_STARTED, [this, worker](proto::ActorStarted&& message, rpc::Responder responder) {
-    const auto it = actors_.find(worker);
-    if (it == actors_.end() || it->second.actor.bytes() != message.actor_id()) {
-      return responder.fail({base::Code::kNotFound, "this worker was not asked to be that actor"});
-    }
-    proto::ActorLease& outcome = it->second.outcome;
-    outcome.set_kind(message.ok() ? proto::ActorLease::STARTED : proto::ActorLease::START_FAILED);
-    outcome.set_actor_id(message.actor_id());
-    outcome.set_lease_id(it->second.lease.bytes());
-    outcome.set_incarnation(message.incarnation());
-    outcome.set_cause(message.error());
-    *outcome.mutable_worker() = it->second.address;
-    it->second.known = true;
-    ports_.to_gcs(outcome);
-    responder.reply(proto::Empty());
-  });
+  rpc.on<proto::ActorStarted>(
+      proto::ACTOR_STARTED, [this, worker](proto::ActorStarted&& message, rpc::Responder responder) {
+        const auto it = actors_.find(worker);
+        if (it == actors_.end() || it->second.actor.bytes() != message.actor_id()) {
+          return responder.fail({base::Code::kNotFound, "this worker was not asked to be that actor"});
+        }
+        proto::ActorLease& outcome = it->second.outcome;
+        outcome.set_kind(message.ok() ? proto::ActorLease::STARTED : proto::ActorLease::START_FAILED);
+        outcome.set_actor_id(message.actor_id());
+        outcome.set_lease_id(it->second.lease.bytes());
+        outcome.set_incarnation(message.incarnation());
+        outcome.set_cause(message.error());
+        *outcome.mutable_worker() = it->second.address;
+        it->second.known = true;
+        ports_.to_gcs(outcome);
+        responder.reply(proto::Empty());
+      });
   rpc.on<proto::ActorDied>(proto::ACTOR_DIED, [this, worker](proto::ActorDied&& message, rpc::Responder responder) {
     const auto it = actors_.find(worker);
     if (it != actors_.end() && it->second.actor.bytes() == message.actor_id()) {

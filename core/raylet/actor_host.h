@@ -10,8 +10,8 @@
 
 namespace mobula::raylet {
 
-// The actors that live on this node, from the constructor to the end of their worker.  Where an actor lives and whether it
-// comes back is the GCS's; which worker it gets is LeaseMachine's.
+// The actors that live on this node, from the constructor to the end of their worker.  Where an actor lives and whether
+// it comes back is the GCS's; which worker it gets is LeaseMachine's.
 class ActorHost {
  public:
   struct Ports {
@@ -21,8 +21,8 @@ class ActorHost {
   };
   explicit ActorHost(Ports ports) : ports_(std::move(ports)) {}
 
-  void granted(const proto::ActorLease& grant);   // The lease has a worker; on its way to the GCS.
-  void start(const proto::ActorLease& message);   // START, repeated until STARTED or START_FAILED has arrived.
+  void granted(const proto::ActorLease& grant);  // The lease has a worker; on its way to the GCS.
+  void start(const proto::ActorLease& message);  // START, repeated until STARTED or START_FAILED has arrived.
   void serve(rpc::Rpc& rpc, const base::WorkerId& worker);  // ACTOR_STARTED, and ACTOR_DIED when it ends itself.
   void worker_gone(const base::WorkerId& worker);
 

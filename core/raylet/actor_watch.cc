@@ -8,17 +8,19 @@ using base::ActorId;
 using base::WorkerId;
 
 void ActorWatch::serve(rpc::Rpc& rpc, const WorkerId& watcher) {
-  rpc.on<proto::ActorQuery>(proto::SUBSCRIBE_ACTOR, [this, watcher](proto::ActorQuery&& query, rpc::Responder responder) {
-    const auto named = ActorId::from_string(query.actor_id());
-    // Before the answer: a change may come right after it.
-    if (named) watchers_[*named].insert(watcher);
-    const auto answer = [this, watcher, responder](base::Result<proto::ActorInfo> info) {
-      if (!info) return responder.fail(info.error());
-      if (const auto actor = ActorId::from_string(info->actor_id())) watchers_[*actor].insert(watcher);
-      responder.reply(*info);
-    };
-    gcs_.ask<proto::ActorInfo>(proto::SUBSCRIBE_ACTOR, query, rpc::kNoDeadline, answer);
-  });
+  rpc.on<proto::ActorQuery>(proto::SUBSCRIBE_ACTOR,
+                            [this, watcher](proto::ActorQuery&& query, rpc::Responder responder) {
+                              const auto named = ActorId::from_string(query.actor_id());
+                              // Before the answer: a change may come right after it.
+                              if (named) watchers_[*named].insert(watcher);
+                              const auto answer = [this, watcher, responder](base::Result<proto::ActorInfo> info) {
+                                if (!info) return responder.fail(info.error());
+                                if (const auto actor = ActorId::from_string(info->actor_id()))
+                                  watchers_[*actor].insert(watcher);
+                                responder.reply(*info);
+                              };
+                              gcs_.ask<proto::ActorInfo>(proto::SUBSCRIBE_ACTOR, query, rpc::kNoDeadline, answer);
+                            });
 }
 
 void ActorWatch::changed(const proto::ActorInfo& info) {

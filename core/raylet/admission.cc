@@ -10,14 +10,16 @@ constexpr auto kSilenceMax = std::chrono::seconds(10);
 }  // namespace
 
 base::Result<std::string> Admission::listen_unix(const std::string& path) {
-  auto listener = transport::listen_unix(loop_, path, channel_, [this](auto channel, auto set) { arrived(std::move(channel), set); });
+  auto listener = transport::listen_unix(loop_, path, channel_,
+                                         [this](auto channel, auto set) { arrived(std::move(channel), set); });
   if (!listener) return listener.error();
   listeners_.push_back(std::move(*listener));
   return listeners_.back()->address();
 }
 
 base::Result<std::string> Admission::listen_tcp(const std::string& interface) {
-  auto listener = transport::listen_tcp(loop_, interface, channel_, [this](auto channel, auto set) { arrived(std::move(channel), set); });
+  auto listener = transport::listen_tcp(loop_, interface, channel_,
+                                        [this](auto channel, auto set) { arrived(std::move(channel), set); });
   if (!listener) return listener.error();
   listeners_.push_back(std::move(*listener));
   return listeners_.back()->address();

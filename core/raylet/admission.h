@@ -26,13 +26,14 @@ class Admission {
   Admission(os::EventLoop& loop, transport::ChannelOptions channel, Ports ports)
       : loop_(loop), channel_(std::move(channel)), ports_(std::move(ports)) {}
 
-  base::Result<std::string> listen_unix(const std::string& path);      // The address.
+  base::Result<std::string> listen_unix(const std::string& path);  // The address.
   base::Result<std::string> listen_tcp(const std::string& interface);
   std::uint64_t refused() const;
   void close() { listeners_.clear(); }
 
  private:
-  void arrived(std::unique_ptr<transport::Channel> channel, const std::function<void(transport::Channel::Callbacks)>& set);
+  void arrived(std::unique_ptr<transport::Channel> channel,
+               const std::function<void(transport::Channel::Callbacks)>& set);
   std::unique_ptr<rpc::Rpc> take(std::uint64_t number);
 
   struct Waiting {

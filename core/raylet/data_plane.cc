@@ -90,7 +90,7 @@ class DataPlane::Mover final : public transport::Inbox {
     std::optional<Error> error;
     base::Time moved_at{};
     Done done;
-    std::vector<Piece> pieces;       // Of kPiecesInFlight; those not in flight are in `free`.
+    std::vector<Piece> pieces;  // Of kPiecesInFlight; those not in flight are in `free`.
     std::vector<Piece*> free;
     std::list<Transfer>::iterator self;
   };
@@ -117,7 +117,8 @@ class DataPlane::Mover final : public transport::Inbox {
   bool stopped_ = false;
 };
 
-Result<void> DataPlane::Mover::use(Backend& backend, Result<std::unique_ptr<transport::Worker>> worker, const Options& options) {
+Result<void> DataPlane::Mover::use(Backend& backend, Result<std::unique_ptr<transport::Worker>> worker,
+                                   const Options& options) {
   if (!worker) return worker.error();
   backend.worker = std::move(*worker);
   auto region = backend.worker->register_file(options.data_fd, 0, options.mapping);
@@ -140,7 +141,8 @@ Result<void> DataPlane::Mover::open(const Options& options, proto::PeerHello& of
   }
   if (link_ != NodeLink::kShm) {
     transport::sock::SockOptions sock;
-    sock.listen = options.interface.empty() ? transport::sock::SockOptions::Listen::kUnix : transport::sock::SockOptions::Listen::kTcp;
+    sock.listen = options.interface.empty() ? transport::sock::SockOptions::Listen::kUnix
+                                            : transport::sock::SockOptions::Listen::kTcp;
     const auto used = use(sock_, transport::sock::make_sock_worker(worker, *this, sock), options);
     if (!used) return used.error();
     offer.set_sock(sock_.worker->address());
@@ -148,9 +150,10 @@ Result<void> DataPlane::Mover::open(const Options& options, proto::PeerHello& of
   }
   const bool hosts = !options.interface.empty();
   if (link_ == NodeLink::kUcx || (link_ == NodeLink::kAuto && hosts && transport::has_rdma_device())) {
-    const auto used = use(
-        ucx_, transport::load_ucx_worker(worker, *this, hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix),
-        options);
+    const auto used =
+        use(ucx_,
+            transport::load_ucx_worker(worker, *this, hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix),
+            options);
     if (used) {
       offer.set_ucx(ucx_.worker->address());
       offer.set_ucx_key(std::string(base::as_string_view(ucx_.region->remote_key())));
@@ -222,7 +225,8 @@ void DataPlane::Mover::lost(transport::Endpoint& endpoint, const Error&) {
   }
 }
 
-void DataPlane::Mover::read(const NodeId& id, std::uint64_t from, const objstore::Allocation& to, std::size_t size, Done done) {
+void DataPlane::Mover::read(const NodeId& id, std::uint64_t from, const objstore::Allocation& to, std::size_t size,
+                            Done done) {
   const auto it = peers_.find(id);
   if (it == peers_.end() || endpoint(it->second) == nullptr) {
     return done(Error{Code::kUnavailable, "no link for data to node " + id.short_hex()});
@@ -248,7 +252,8 @@ void DataPlane::Mover::read(const NodeId& id, std::uint64_t from, const objstore
 void DataPlane::Mover::advance(Transfer& transfer) {
   const auto peer = peers_.find(transfer.peer);
   transport::Endpoint* to = peer == peers_.end() ? nullptr : endpoint(peer->second);
-  if (to == nullptr && !transfer.error) transfer.error = Error{Code::kUnavailable, "the link to node " + transfer.peer.short_hex() + " broke"};
+  if (to == nullptr && !transfer.error)
+    transfer.error = Error{Code::kUnavailable, "the link to node " + transfer.peer.short_hex() + " broke"};
   while (!transfer.error && transfer.started < transfer.size && !transfer.free.empty()) {
     const std::size_t bytes = std::min(kPieceBytes, transfer.size - transfer.started);
     Piece* piece = transfer.free.back();
@@ -256,7 +261,8 @@ void DataPlane::Mover::advance(Transfer& transfer) {
     transfer.to->populate(bytes);  // Ahead of the copy: a fault for each page costs more.
     const Route& route = peer->second.route;
     const transport::RemoteSpan remote{transfer.from + transfer.started, bytes, base::as_bytes(route.key)};
-    const transport::LocalSpan local{*route.region, static_cast<std::size_t>(transfer.to->offset()) + transfer.started, bytes};
+    const transport::LocalSpan local{*route.region, static_cast<std::size_t>(transfer.to->offset()) + transfer.started,
+                                     bytes};
     transfer.started += bytes;
     ++transfer.in_flight;
     to->read(remote, local, *piece);
@@ -319,13 +325,16 @@ void DataPlane::forget(const NodeId& peer) {
   mover_->post([mover = mover_.get(), peer] { mover->forget(peer); });
 }
 
-void DataPlane::read(const NodeId& peer, std::uint64_t from, const objstore::Allocation& to, std::size_t size, Done done) {
+void DataPlane::read(const NodeId& peer, std::uint64_t from, const objstore::Allocation& to, std::size_t size,
+                     Done done) {
   auto answer = [this, alive = alive_, done = std::move(done)](Result<void> result) {
     main_loop_.post([alive, done, result = std::move(result)] {
       if (*alive) done(result);
     });
   };
-  mover_->post([mover = mover_.get(), peer, from, &to, size, answer = std::move(answer)] { mover->read(peer, from, to, size, answer); });
+  mover_->post([mover = mover_.get(), peer, from, &to, size, answer = std::move(answer)] {
+    mover->read(peer, from, to, size, answer);
+  });
 }
 
 }  // namespace mobula::raylet

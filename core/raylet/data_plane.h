@@ -21,17 +21,17 @@ base::Result<NodeLink> parse_node_link(const std::string& text);  // kInvalid na
 
 // The data between nodes: one-sided reads of other nodes' stores into ours, and ours for theirs.
 //
-// On a thread of its own, since a copy of many megabytes must not keep the raylet's loop from its messages.  The methods are
-// the main loop's and do not block; callbacks run on the main loop.
+// On a thread of its own, since a copy of many megabytes must not keep the raylet's loop from its messages.  The
+// methods are the main loop's and do not block; callbacks run on the main loop.
 class DataPlane {
  public:
   struct Options {
     transport::Credentials credentials;
     std::string socket_directory;
-    std::string interface;      // For sock; empty: a Unix socket of the session.
+    std::string interface;  // For sock; empty: a Unix socket of the session.
     NodeLink link = NodeLink::kAuto;
     std::string host_key;
-    int data_fd = -1;           // The node's store, and our mapping of all of it.
+    int data_fd = -1;  // The node's store, and our mapping of all of it.
     base::Bytes mapping;
   };
   static base::Result<std::unique_ptr<DataPlane>> create(os::EventLoop& main_loop, const Options& options);
@@ -39,9 +39,9 @@ class DataPlane {
   DataPlane(const DataPlane&) = delete;
   DataPlane& operator=(const DataPlane&) = delete;
 
-  void offer(proto::PeerHello& hello) const;         // Adds our addresses and keys.
-  void peer_offers(const proto::PeerHello& hello);   // What PEER_HELLO of a peer said.
-  void forget(const base::NodeId& peer);             // It is dead: its reads end with kUnavailable.
+  void offer(proto::PeerHello& hello) const;        // Adds our addresses and keys.
+  void peer_offers(const proto::PeerHello& hello);  // What PEER_HELLO of a peer said.
+  void forget(const base::NodeId& peer);            // It is dead: its reads end with kUnavailable.
 
   // Reads `size` bytes at `from` of the peer's store into the allocation, which the caller keeps until `done`.
   // kUnavailable: no link, or it broke; kDeadline: nothing has moved for a while.

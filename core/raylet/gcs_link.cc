@@ -21,14 +21,18 @@ Result<void> GcsLink::connect(const std::string& address, const transport::Chann
                                                          }});
   if (!rpc) return rpc.error();
   rpc_ = std::move(*rpc);
-  rpc_->on<proto::ClusterView>(proto::CLUSTER_VIEW, [this](proto::ClusterView&& m, rpc::Responder) { events_.view(m); });
-  rpc_->on<proto::ActorLease>(proto::ACTOR_LEASE, [this](proto::ActorLease&& m, rpc::Responder) { events_.actor_lease(m); });
-  rpc_->on<proto::ActorInfo>(proto::ACTOR_CHANGED, [this](proto::ActorInfo&& m, rpc::Responder) { events_.actor_changed(m); });
+  rpc_->on<proto::ClusterView>(proto::CLUSTER_VIEW,
+                               [this](proto::ClusterView&& m, rpc::Responder) { events_.view(m); });
+  rpc_->on<proto::ActorLease>(proto::ACTOR_LEASE,
+                              [this](proto::ActorLease&& m, rpc::Responder) { events_.actor_lease(m); });
+  rpc_->on<proto::ActorInfo>(proto::ACTOR_CHANGED,
+                             [this](proto::ActorInfo&& m, rpc::Responder) { events_.actor_changed(m); });
   rpc_->on<proto::JobInfo>(proto::JOB_STARTED, [this](proto::JobInfo&& m, rpc::Responder) { events_.job_started(m); });
   rpc_->on<proto::JobFinished>(proto::JOB_ENDED, [this](proto::JobFinished&& m, rpc::Responder responder) {
     events_.job_ended(m, std::move(responder));
   });
-  rpc_->on<proto::NodeDead>(proto::NODE_FENCED, [this](proto::NodeDead&& m, rpc::Responder) { events_.fenced(m.why()); });
+  rpc_->on<proto::NodeDead>(proto::NODE_FENCED,
+                            [this](proto::NodeDead&& m, rpc::Responder) { events_.fenced(m.why()); });
   rpc_->on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, rpc::Responder) {
     events_.closed({Code::kUnavailable, m.why()});
   });

@@ -10,8 +10,8 @@
 
 namespace mobula::raylet {
 
-// The raylet's channel to the GCS.  Running work needs nothing of it, but its close is the end of the cluster, since the
-// GCS keeps its state in memory.
+// The raylet's channel to the GCS.  Running work needs nothing of it, but its close is the end of the cluster, since
+// the GCS keeps its state in memory.
 class GcsLink {
  public:
   struct Events {

@@ -21,7 +21,11 @@ class Heartbeat::Beater {
   using ToMain = std::function<void(std::function<void()>)>;
 
   Beater(os::EventLoop& loop, HeartbeatOptions options, ToMain to_main, Events events)
-      : loop_(loop), options_(std::move(options)), to_main_(std::move(to_main)), events_(std::move(events)), status_(options_.self) {}
+      : loop_(loop),
+        options_(std::move(options)),
+        to_main_(std::move(to_main)),
+        events_(std::move(events)),
+        status_(options_.self) {}
 
   ~Beater() {
     if (life_watch_ != 0) loop_.remove(life_watch_);
@@ -64,12 +68,13 @@ class Heartbeat::Beater {
   void send() {
     if (rpc_ == nullptr) return;
     status_.set_view_version(view_version_);
-    rpc_->ask<proto::HeartbeatReply>(proto::HEARTBEAT, status_, std::chrono::seconds(5), [this](base::Result<proto::HeartbeatReply> reply) {
-      if (!reply) return;  // A close is told apart; a late answer will be followed by a newer one.
-      if (reply->has_view()) view_version_ = std::max(view_version_, reply->view().version());
-      if (!reply->fenced() && !reply->has_view()) return;
-      to_main_([this, message = std::move(*reply)] { events_.reply(message); });
-    });
+    rpc_->ask<proto::HeartbeatReply>(
+        proto::HEARTBEAT, status_, std::chrono::seconds(5), [this](base::Result<proto::HeartbeatReply> reply) {
+          if (!reply) return;  // A close is told apart; a late answer will be followed by a newer one.
+          if (reply->has_view()) view_version_ = std::max(view_version_, reply->view().version());
+          if (!reply->fenced() && !reply->has_view()) return;
+          to_main_([this, message = std::move(*reply)] { events_.reply(message); });
+        });
   }
 
   // How long the main loop takes to get to what is posted to it.

@@ -16,15 +16,15 @@ namespace mobula::raylet {
 struct HeartbeatOptions {
   std::string gcs_address;
   transport::ChannelOptions channel;
-  proto::Heartbeat self;        // Ids; the rest is filled in from status().
+  proto::Heartbeat self;  // Ids; the rest is filled in from status().
   base::Duration every = std::chrono::milliseconds(250);
-  int life_fd = -1;             // A pidfd of the process that this node belongs to; -1: none.
+  int life_fd = -1;                                   // A pidfd of the process that this node belongs to; -1: none.
   base::Duration patience = std::chrono::seconds(4);  // For the main loop to end the process, once it must.
 };
 
-// The node's heartbeats, on a thread of their own with a channel of their own, so that nothing that the main loop does can
-// make the node look dead.  The same thread watches over the end: when the GCS or the process that the node belongs to is
-// gone and the main loop has not ended the raylet in time, it ends it.
+// The node's heartbeats, on a thread of their own with a channel of their own, so that nothing that the main loop does
+// can make the node look dead.  The same thread watches over the end: when the GCS or the process that the node belongs
+// to is gone and the main loop has not ended the raylet in time, it ends it.
 class Heartbeat {
  public:
   // Called on the main loop.

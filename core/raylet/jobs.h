@@ -13,17 +13,17 @@
 
 namespace mobula::raylet {
 
-// The jobs that this node has heard of, and their end here: workers asked to leave, those that do not are killed, the last
-// lines handed over, and only then whoever asked is answered.
+// The jobs that this node has heard of, and their end here: workers asked to leave, those that do not are killed, the
+// last lines handed over, and only then whoever asked is answered.
 class Jobs {
  public:
   struct Ports {
-    std::function<void(const proto::JobInfo&)> started;                   // The first time a job is heard of.
-    std::function<void(const base::JobId&)> release;                      // Tells LeaseMachine that it has ended.
+    std::function<void(const proto::JobInfo&)> started;                      // The first time a job is heard of.
+    std::function<void(const base::JobId&)> release;                         // Tells LeaseMachine that it has ended.
     std::function<std::vector<base::WorkerId>(const base::JobId&)> workers;  // That are to leave with it.
     std::function<void(const base::WorkerId&)> ask_to_leave;
     std::function<void(const base::WorkerId&, const std::string& why)> kill;
-    std::function<void(const base::JobId&)> forget;                       // Nothing of it is left.
+    std::function<void(const base::JobId&)> forget;                             // Nothing of it is left.
     std::function<void(const base::JobId&, std::function<void()> done)> flush;  // Lines of its workers.
   };
   Jobs(os::EventLoop& loop, Ports ports) : loop_(loop), ports_(std::move(ports)) {}

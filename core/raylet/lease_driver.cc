@@ -22,12 +22,12 @@ constexpr auto kStartFailingTime = std::chrono::seconds(2);
 
 template <class T>
 concept ToPeer = std::is_same_v<T, scheduler::PeerDemand> || std::is_same_v<T, scheduler::PeerGrant> ||
-                 std::is_same_v<T, scheduler::PeerReject> || std::is_same_v<T, scheduler::PeerReturn> ||
-                 std::is_same_v<T, scheduler::PeerReturned> || std::is_same_v<T, scheduler::PeerLost> ||
-                 std::is_same_v<T, scheduler::PeerRecall>;
+    std::is_same_v<T, scheduler::PeerReject> || std::is_same_v<T, scheduler::PeerReturn> ||
+    std::is_same_v<T, scheduler::PeerReturned> || std::is_same_v<T, scheduler::PeerLost> ||
+    std::is_same_v<T, scheduler::PeerRecall>;
 template <class T>
 concept ToGcs = std::is_same_v<T, scheduler::ActorGrant> || std::is_same_v<T, scheduler::ActorReject> ||
-                std::is_same_v<T, scheduler::ActorLost> || std::is_same_v<T, scheduler::ActorReleased>;
+    std::is_same_v<T, scheduler::ActorLost> || std::is_same_v<T, scheduler::ActorReleased>;
 
 scheduler::WorkerFate fate(bool usable) {
   return usable ? scheduler::WorkerFate::kReusable : scheduler::WorkerFate::kSpent;
@@ -45,13 +45,15 @@ void LeaseDriver::serve(rpc::Rpc& rpc, const WorkerId& owner, const base::JobId&
   rpc.on<proto::Demand>(proto::DEMAND, [this, owner, job](proto::Demand&& message, rpc::Responder responder) {
     demand(owner, job, message, std::move(responder));
   });
-  rpc.on<proto::ReturnLease>(proto::RETURN_LEASE, [this, owner](proto::ReturnLease&& message, rpc::Responder responder) {
-    const auto lease = to_id<LeaseId>(message.lease_id());
-    if (responder.wanted()) returns_[{owner, lease}].push_back(std::move(responder));
-    step(scheduler::LeaseReturned{owner, lease, fate(message.worker_usable())});
-  });
+  rpc.on<proto::ReturnLease>(proto::RETURN_LEASE,
+                             [this, owner](proto::ReturnLease&& message, rpc::Responder responder) {
+                               const auto lease = to_id<LeaseId>(message.lease_id());
+                               if (responder.wanted()) returns_[{owner, lease}].push_back(std::move(responder));
+                               step(scheduler::LeaseReturned{owner, lease, fate(message.worker_usable())});
+                             });
   rpc.serve(proto::BLOCKED, [this, owner](rpc::Message&&, rpc::Responder) { step(scheduler::WorkerBlocked{owner}); });
-  rpc.serve(proto::UNBLOCKED, [this, owner](rpc::Message&&, rpc::Responder) { step(scheduler::WorkerUnblocked{owner}); });
+  rpc.serve(proto::UNBLOCKED,
+            [this, owner](rpc::Message&&, rpc::Responder) { step(scheduler::WorkerUnblocked{owner}); });
 }
 
 void LeaseDriver::demand(const WorkerId& owner, const base::JobId& job, const proto::Demand& message,
@@ -116,7 +118,8 @@ void LeaseDriver::from_peer(const NodeId& peer, const proto::PeerLease& m) {
                                         to_id<base::JobId>(m.job_id()), std::move(*shape)});
     }
     case proto::PeerLease::GRANT:
-      return step(scheduler::PeerGrant{peer, lease, to_id<WorkerId>(m.worker().worker_id()), m.worker().SerializeAsString()});
+      return step(
+          scheduler::PeerGrant{peer, lease, to_id<WorkerId>(m.worker().worker_id()), m.worker().SerializeAsString()});
     case proto::PeerLease::REJECT: {
       base::Resources available;
       for (const auto& [name, units] : m.available().units()) available.set(name, {units});
@@ -236,9 +239,10 @@ void LeaseDriver::grant(const scheduler::Grant& output) {
   message.mutable_worker()->ParseFromString(output.address);
   message.set_sequence(output.seq);
   message.set_floor(output.floor);
-  rpc->call(proto::GRANT, message, kGrantTimeout, [this, owner = output.owner, lease = output.lease](base::Result<rpc::Message> acked) {
-    if (acked) step(scheduler::GrantAcked{owner, lease});
-  });
+  rpc->call(proto::GRANT, message, kGrantTimeout,
+            [this, owner = output.owner, lease = output.lease](base::Result<rpc::Message> acked) {
+              if (acked) step(scheduler::GrantAcked{owner, lease});
+            });
 }
 
 void LeaseDriver::unschedulable(const scheduler::Unschedulable& output) {
@@ -249,7 +253,8 @@ void LeaseDriver::unschedulable(const scheduler::Unschedulable& output) {
   message.add_evidence("asked for: " + output.shape.to_string());
   if (output.why.nearest) {
     message.set_nearest_node(ports_.node_name(*output.why.nearest));
-    message.add_evidence("the nearest node, " + message.nearest_node() + ", has " + output.why.nearest_total.to_string());
+    message.add_evidence("the nearest node, " + message.nearest_node() + ", has " +
+                         output.why.nearest_total.to_string());
   }
   if (rpc::Rpc* rpc = ports_.client(output.owner)) (void)rpc->notify(proto::UNSCHEDULABLE, message);
   acknowledge_demand(output.owner, output.key, output.seq);

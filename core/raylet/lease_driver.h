@@ -31,7 +31,8 @@ class LeaseDriver {
     cluster::ResolveNode resolve_node;
     std::function<std::string(const base::NodeId&)> node_name;
   };
-  LeaseDriver(os::EventLoop& loop, scheduler::LeaseMachine::Self self, const scheduler::LeaseLimits& limits, Ports ports);
+  LeaseDriver(os::EventLoop& loop, scheduler::LeaseMachine::Self self, const scheduler::LeaseLimits& limits,
+              Ports ports);
   ~LeaseDriver();
   LeaseDriver(const LeaseDriver&) = delete;
   LeaseDriver& operator=(const LeaseDriver&) = delete;
@@ -41,8 +42,8 @@ class LeaseDriver {
   void from_peer(const base::NodeId& peer, const proto::PeerLease& message);
   void from_gcs(const proto::ActorLease& message);  // REQUEST and RELEASE.
   void step(scheduler::LeaseInput input);
-  // A worker of the job is there, or could not be started.  The machine tries again for ever; owners here are told after a
-  // while that their program does not start, and why, so that their tasks end in an error.
+  // A worker of the job is there, or could not be started.  The machine tries again for ever; owners here are told
+  // after a while that their program does not start, and why, so that their tasks end in an error.
   void worker_ready(const base::WorkerId& worker, const base::JobId& job, std::string address);
   void start_failed(const base::JobId& job, const std::string& why);
   void owner_gone(const base::WorkerId& owner);
@@ -55,7 +56,8 @@ class LeaseDriver {
   void put_to_owner(scheduler::LeaseOutput&& output);
   void put_to_peer(scheduler::LeaseOutput&& output);
   void put_to_gcs(scheduler::LeaseOutput&& output);
-  void demand(const base::WorkerId& owner, const base::JobId& job, const proto::Demand& message, rpc::Responder responder);
+  void demand(const base::WorkerId& owner, const base::JobId& job, const proto::Demand& message,
+              rpc::Responder responder);
   void acknowledge_demand(const base::WorkerId& owner, std::uint32_t key, std::uint64_t sequence);
   void grant(const scheduler::Grant& output);
   void unschedulable(const scheduler::Unschedulable& output);

@@ -70,7 +70,8 @@ std::vector<std::string> LogCapture::close(const base::WorkerId& id) {
   Worker& worker = it->second;
   for (std::size_t i = 0; i < worker.streams.size(); ++i) {
     Stream& stream = worker.streams[i];
-    // A pipe holds 64 KiB, or 1 MiB if somebody raised it; what a surviving grandchild adds meanwhile is not waited for.
+    // A pipe holds 64 KiB, or 1 MiB if somebody raised it; what a surviving grandchild adds meanwhile is not waited
+    // for.
     for (int round = 0; round < 16 && stream.pipe.valid(); ++round) {
       if (!read_some(id, worker, i)) break;
     }
@@ -160,8 +161,8 @@ void LogCapture::flush(const base::JobId& job) {
 void LogCapture::write_file(const base::WorkerId& id, Worker& worker, std::size_t which, std::string_view bytes) {
   os::Fd& file = worker.streams[which].file;
   if (!file.valid()) {
-    const std::string path = directory_ + "/worker-" + id.short_hex() + "-" + std::to_string(worker.pid) +
-                             (which == 0 ? ".out" : ".err");
+    const std::string path =
+        directory_ + "/worker-" + id.short_hex() + "-" + std::to_string(worker.pid) + (which == 0 ? ".out" : ".err");
     file = os::Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   }
   // A full disk costs the file, never the worker: its lines still reach the driver.

@@ -21,8 +21,8 @@ namespace mobula::raylet {
 // What the workers of this node write.
 //
 // Each has a pipe for its standard output and one for its errors, which are read as soon as there is something, so that
-// no worker waits for whoever reads its lines.  All bytes go to files (DIRECTORY/worker-ID-PID.out and .err); whole lines
-// go to the sink in batches, a line that repeats the one before it as a count.
+// no worker waits for whoever reads its lines.  All bytes go to files (DIRECTORY/worker-ID-PID.out and .err); whole
+// lines go to the sink in batches, a line that repeats the one before it as a count.
 class LogCapture {
  public:
   static constexpr std::size_t kLineBytesMax = 16 * 1024;  // Longer ones are cut into several.
@@ -42,7 +42,8 @@ class LogCapture {
   void set_pid(const base::WorkerId& worker, pid_t pid);
   void set_name(const base::WorkerId& worker, std::string name);  // "worker" until then.
 
-  // The worker has ended: takes what is left in its pipes, hands over every line, and forgets it.  Returns its last lines.
+  // The worker has ended: takes what is left in its pipes, hands over every line, and forgets it.  Returns its last
+  // lines.
   std::vector<std::string> close(const base::WorkerId& worker);
   void flush(const base::JobId& job);  // Hands over what waits for the next batch.
 
@@ -52,8 +53,8 @@ class LogCapture {
     os::EventLoop::Id watch = 0;
     os::Fd file;
     std::string partial;
-    std::string last;            // The newest line of the pending batch...
-    int last_at = -1;            // ...and its place there.
+    std::string last;  // The newest line of the pending batch...
+    int last_at = -1;  // ...and its place there.
   };
   struct Worker {
     base::JobId job;

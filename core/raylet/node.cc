@@ -55,7 +55,8 @@ objstore::StoreOptions store_options(const cluster::RayletOptions& options) {
 // How this node's processes reach those of others, in the words that workers read at their start.
 std::vector<std::string> link_environment(const std::map<std::string, std::string>& settings) {
   std::vector<std::string> out;
-  for (const auto& [key, name] : {std::pair("node_link", "MOBULA_NODE_LINK"), std::pair("interface", "MOBULA_INTERFACE")}) {
+  for (const auto& [key, name] :
+       {std::pair("node_link", "MOBULA_NODE_LINK"), std::pair("interface", "MOBULA_INTERFACE")}) {
     const auto it = settings.find(key);
     if (it != settings.end() && !it->second.empty()) out.push_back(std::string(name) + "=" + it->second);
   }
@@ -104,12 +105,14 @@ Result<void> Node::open() {
 
   admission_ = std::make_unique<Admission>(
       loop_, channel_options(),
-      Admission::Ports{.process = [this](auto rpc, proto::Register&& request, rpc::Responder responder) {
-                         admit(std::move(rpc), std::move(request), std::move(responder));
-                       },
-                       .peer = [this](auto rpc, proto::PeerHello&& hello, const rpc::Responder& responder) {
-                         peers_->accept(std::move(rpc), std::move(hello), responder);
-                       }});
+      Admission::Ports{.process =
+                           [this](auto rpc, proto::Register&& request, rpc::Responder responder) {
+                             admit(std::move(rpc), std::move(request), std::move(responder));
+                           },
+                       .peer =
+                           [this](auto rpc, proto::PeerHello&& hello, const rpc::Responder& responder) {
+                             peers_->accept(std::move(rpc), std::move(hello), responder);
+                           }});
   auto address = admission_->listen_unix(options_.session_directory + "/" + options_.name + ".sock");
   if (!address) return address.error();
   address_ = std::move(*address);
@@ -119,8 +122,9 @@ Result<void> Node::open() {
     tcp_address_ = std::move(*tcp);
   }
 
-  logs_ = std::make_unique<LogCapture>(loop_, options_.session_directory + "/logs", options_.name,
-                                       [this](const JobId& job, const proto::LogLines& lines) { deliver_lines(job, lines); });
+  logs_ = std::make_unique<LogCapture>(
+      loop_, options_.session_directory + "/logs", options_.name,
+      [this](const JobId& job, const proto::LogLines& lines) { deliver_lines(job, lines); });
   gcs_ = std::make_unique<GcsLink>(loop_, gcs_events());
   const auto client = [this](const WorkerId& id) { return clients_.rpc(id); };
   watch_ = std::make_unique<ActorWatch>(*gcs_, client);
@@ -129,16 +133,19 @@ Result<void> Node::open() {
       .to_gcs = [this](const proto::ActorLease& m) { gcs_->notify(proto::ACTOR_LEASE, m); },
       .rename = [this](const WorkerId& worker, const std::string& name) { logs_->set_name(worker, name); }});
   workers_ = std::make_unique<WorkerHost>(
-      loop_, *logs_, WorkerHostOptions{secret_file_.get(), address_, options_.session_directory, options_.name, link_environment(options_.settings)},
-      WorkerHost::Events{
-          .ready =
-              [this](const WorkerId& worker, const JobId& job) {
-                const Client* ready = clients_.find(worker);
-                if (ready != nullptr) leases_->worker_ready(worker, job, ready->address.SerializeAsString());
-              },
-          .ended = [this](const WorkerHost::Ended& ended) { worker_ended(ended); }});
-  leases_ = std::make_unique<LeaseDriver>(loop_, scheduler::LeaseMachine::Self{id_, options_.resources, options_.labels},
-                                          lease_limits(options_), lease_ports());
+      loop_, *logs_,
+      WorkerHostOptions{secret_file_.get(), address_, options_.session_directory, options_.name,
+                        link_environment(options_.settings)},
+      WorkerHost::Events{.ready =
+                             [this](const WorkerId& worker, const JobId& job) {
+                               const Client* ready = clients_.find(worker);
+                               if (ready != nullptr)
+                                 leases_->worker_ready(worker, job, ready->address.SerializeAsString());
+                             },
+                         .ended = [this](const WorkerHost::Ended& ended) { worker_ended(ended); }});
+  leases_ =
+      std::make_unique<LeaseDriver>(loop_, scheduler::LeaseMachine::Self{id_, options_.resources, options_.labels},
+                                    lease_limits(options_), lease_ports());
   jobs_ = std::make_unique<Jobs>(loop_, job_ports());
   proto::PeerHello hello;
   hello.set_node_id(id_.bytes());
@@ -146,7 +153,8 @@ Result<void> Node::open() {
   hello.set_host_key(host_key_);
   const auto data = open_data(hello);
   if (!data) return data.error();
-  peers_ = std::make_unique<Peers>(loop_, Peers::Self{id_, incarnation_, host_key_, channel_options(), hello}, peer_events());
+  peers_ = std::make_unique<Peers>(loop_, Peers::Self{id_, incarnation_, host_key_, channel_options(), hello},
+                                   peer_events());
   return {};
 }
 
@@ -199,7 +207,8 @@ Result<void> Node::open_spin_page() {
 LeaseDriver::Ports Node::lease_ports() {
   return {
       .client = [this](const WorkerId& id) { return clients_.rpc(id); },
-      .to_peer = [this](const NodeId& peer, proto::PeerLease&& message) { peers_->send_lease(peer, std::move(message)); },
+      .to_peer = [this](const NodeId& peer,
+                        proto::PeerLease&& message) { peers_->send_lease(peer, std::move(message)); },
       .to_gcs =
           [this](const proto::ActorLease& message) {
             if (message.kind() == proto::ActorLease::GRANT) actors_->granted(message);
@@ -208,8 +217,7 @@ LeaseDriver::Ports Node::lease_ports() {
       .start_workers = [this](const JobId& job, std::uint32_t count) { workers_->order(job, count); },
       .stop_worker = [this](const WorkerId& worker, scheduler::StopMode mode) { stop_worker(worker, mode); },
       .publish = [this](std::uint64_t version, const base::Resources& available) { publish(version, available); },
-      .resolve_node =
-          [this](const std::string& node) -> std::optional<NodeId> {
+      .resolve_node = [this](const std::string& node) -> std::optional<NodeId> {
         const bool us = node == options_.name || (!node.empty() && id_.hex().compare(0, node.size(), node) == 0);
         if (us) return id_;
         const auto other = peers_->resolve(node);
@@ -249,10 +257,9 @@ GcsLink::Events Node::gcs_events() {
           },
       .actor_changed = [this](const proto::ActorInfo& info) { watch_->changed(info); },
       .job_started = [this](const proto::JobInfo& job) { jobs_->add(job); },
-      .job_ended =
-          [this](const proto::JobFinished& message, rpc::Responder responder) {
-            jobs_->end(to_id<JobId>(message.job_id()), std::move(responder));
-          },
+      .job_ended = [this](
+                       const proto::JobFinished& message,
+                       rpc::Responder responder) { jobs_->end(to_id<JobId>(message.job_id()), std::move(responder)); },
       .fenced = [this](const std::string& why) { over("fenced: " + why, 3); },
       .closed = [this](const Error& why) { over(why.what, why.code == Code::kDenied ? 2 : 0); },
   };
@@ -291,11 +298,13 @@ Jobs::Ports Node::job_ports() {
             return out;
           },
       .ask_to_leave = [this](const WorkerId& worker) { stop_worker(worker, scheduler::StopMode::kDrain); },
-      .kill = [this](const WorkerId& worker, const std::string& why) { workers_->kill(worker, proto::ExitCause::JOB_ENDED, why); },
+      .kill = [this](const WorkerId& worker,
+                     const std::string& why) { workers_->kill(worker, proto::ExitCause::JOB_ENDED, why); },
       .forget =
           [this](const JobId& job) {
             const auto& all = workers_->workers();
-            const bool detached = std::any_of(all.begin(), all.end(), [&](const auto& w) { return w.second.job == job; });
+            const bool detached =
+                std::any_of(all.begin(), all.end(), [&](const auto& w) { return w.second.job == job; });
             if (!detached) workers_->end_job(job);
           },
       .flush = [this](const JobId& job, std::function<void()> done) { flush_lines(job, std::move(done)); },
@@ -364,7 +373,8 @@ void Node::worker_ended(const WorkerHost::Ended& ended) {
 
 void Node::stop_worker(const WorkerId& worker, scheduler::StopMode mode) {
   if (mode == scheduler::StopMode::kKill) {
-    return workers_->kill(worker, proto::ExitCause::KILLED, "stopped by its raylet: its owner is gone, or it was killed");
+    return workers_->kill(worker, proto::ExitCause::KILLED,
+                          "stopped by its raylet: its owner is gone, or it was killed");
   }
   proto::Exit exit;
   exit.set_why("no longer needed");
@@ -397,7 +407,8 @@ void Node::deliver_lines(const JobId& job, const proto::LogLines& lines) {
   const auto home = info == nullptr ? NodeId{} : to_id<NodeId>(info->driver_node());
   if (home == id_) return;
   rpc::Rpc* channel = peers_->channel(home);
-  if (channel != nullptr && channel->queued_bytes() < kLinesQueuedMax) (void)channel->notify(proto::PEER_LOG_LINES, lines);
+  if (channel != nullptr && channel->queued_bytes() < kLinesQueuedMax)
+    (void)channel->notify(proto::PEER_LOG_LINES, lines);
 }
 
 // Lines keep their order on a channel, so that the answer to an empty batch says that all before it have arrived.
@@ -407,7 +418,8 @@ void Node::flush_lines(const JobId& job, std::function<void()> done) {
   const auto home = info == nullptr ? NodeId{} : to_id<NodeId>(info->driver_node());
   rpc::Rpc* channel = home == id_ ? nullptr : peers_->channel(home);
   if (channel == nullptr) return done();
-  channel->ask<proto::Empty>(proto::PEER_LOG_LINES, proto::LogLines(), kFlushTime, [done = std::move(done)](Result<proto::Empty>) { done(); });
+  channel->ask<proto::Empty>(proto::PEER_LOG_LINES, proto::LogLines(), kFlushTime,
+                             [done = std::move(done)](Result<proto::Empty>) { done(); });
 }
 
 void Node::publish(std::uint64_t version, const base::Resources& available) {

@@ -28,8 +28,8 @@
 
 namespace mobula::raylet {
 
-// The parts of a raylet, wired to each other.  Each part decides or does one thing and knows the others only by its ports;
-// here is who speaks to whom.
+// The parts of a raylet, wired to each other.  Each part decides or does one thing and knows the others only by its
+// ports; here is who speaks to whom.
 class Node {
  public:
   static base::Result<std::unique_ptr<Node>> create(os::EventLoop& loop, const cluster::RayletOptions& options,

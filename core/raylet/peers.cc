@@ -63,19 +63,22 @@ Peers::Outgoing* Peers::open(const NodeId& peer) {
   const bool same_host = info.host_key() == self_.host_key && !info.control_unix().empty();
   const std::string& address = same_host ? info.control_unix() : info.control_tcp();
   if (address.empty()) return nullptr;
-  auto rpc = rpc::Rpc::connect(loop_, address, self_.channel, {.ready = nullptr, .closed = [this, peer](const Error& why) {
-                                                                 os::log(os::LogLevel::kInfo, "the channel to node {} closed: {}",
-                                                                         name_of(peer), why.what);
-                                                                 outgoing_.erase(peer);
-                                                               }});
+  auto rpc =
+      rpc::Rpc::connect(loop_, address, self_.channel,
+                        {.ready = nullptr, .closed = [this, peer](const Error& why) {
+                           os::log(os::LogLevel::kInfo, "the channel to node {} closed: {}", name_of(peer), why.what);
+                           outgoing_.erase(peer);
+                         }});
   if (!rpc) return nullptr;
   Outgoing& out = outgoing_[peer];
   out.rpc = std::move(*rpc);
   // The answer and what follows keep their order, so nothing has to wait for it.
-  out.rpc->ask<proto::PeerHello>(proto::PEER_HELLO, self_.hello, kHelloTimeout, [this, peer](base::Result<proto::PeerHello> hello) {
-    if (hello) return events_.hello(*hello);
-    if (hello.error().code != Code::kUnavailable) outgoing_.erase(peer);  // It refuses us: stale, or fenced.
-  });
+  out.rpc->ask<proto::PeerHello>(proto::PEER_HELLO, self_.hello, kHelloTimeout,
+                                 [this, peer](base::Result<proto::PeerHello> hello) {
+                                   if (hello) return events_.hello(*hello);
+                                   if (hello.error().code != Code::kUnavailable)
+                                     outgoing_.erase(peer);  // It refuses us: stale, or fenced.
+                                 });
   return &out;
 }
 
@@ -87,7 +90,8 @@ rpc::Rpc* Peers::channel(const NodeId& peer) {
 void Peers::send_lease(const NodeId& peer, proto::PeerLease&& message) {
   Outgoing* out = open(peer);
   if (out == nullptr) return;
-  if (message.kind() == proto::PeerLease::DEMAND && out->jobs_told.insert(to_id<base::JobId>(message.job_id())).second) {
+  if (message.kind() == proto::PeerLease::DEMAND &&
+      out->jobs_told.insert(to_id<base::JobId>(message.job_id())).second) {
     if (const auto* job = events_.job(to_id<base::JobId>(message.job_id()))) *message.mutable_job() = *job;
   }
   (void)out->rpc->notify(proto::PEER_LEASE, message);
@@ -97,8 +101,9 @@ void Peers::accept(std::unique_ptr<rpc::Rpc> rpc, proto::PeerHello hello, const 
   const auto peer = NodeId::from_string(hello.node_id());
   if (!peer) return responder.fail({Code::kInvalid, "PEER_HELLO without a node id"});
   const auto* known = find(*peer);
-  const bool stale = known != nullptr && (known->incarnation() > hello.incarnation() ||
-                                          (known->incarnation() == hello.incarnation() && known->state() == proto::NodeInfo::DEAD));
+  const bool stale =
+      known != nullptr && (known->incarnation() > hello.incarnation() ||
+                           (known->incarnation() == hello.incarnation() && known->state() == proto::NodeInfo::DEAD));
   if (stale) {
     return responder.fail({Code::kDenied, "this life of node " + peer->short_hex() + " (incarnation " +
                                               std::to_string(hello.incarnation()) + ") is over"});

@@ -32,10 +32,11 @@ class Peers {
     std::function<void(const proto::PeerHello&)> hello;     // What the peer offers for data; before any other message.
     // Serves what other parts answer (PEER_READ, ...) on a channel that the peer made.
     std::function<void(const base::NodeId& peer, rpc::Rpc&)> serve;
-    std::function<const proto::JobInfo*(const base::JobId&)> job;   // What the peer needs to start its workers.
-    std::function<void(const proto::JobInfo&)> job_heard;           // From a peer, with its first demand.
+    std::function<const proto::JobInfo*(const base::JobId&)> job;  // What the peer needs to start its workers.
+    std::function<void(const proto::JobInfo&)> job_heard;          // From a peer, with its first demand.
   };
-  Peers(os::EventLoop& loop, Self self, Events events) : loop_(loop), self_(std::move(self)), events_(std::move(events)) {}
+  Peers(os::EventLoop& loop, Self self, Events events)
+      : loop_(loop), self_(std::move(self)), events_(std::move(events)) {}
 
   void update(const proto::ClusterView& view);
   void set_hello(const proto::PeerHello& hello) { self_.hello = hello; }  // Before the first message.

@@ -21,7 +21,8 @@ constexpr int kAllocateTries = 3;  // Each leases a slab; another object may tak
 
 }  // namespace
 
-PullDriver::PullDriver(os::EventLoop& loop, const NodeId& self, StoreService& store, objstore::StoreClient client, DataPlane& data, Ports ports)
+PullDriver::PullDriver(os::EventLoop& loop, const NodeId& self, StoreService& store, objstore::StoreClient client,
+                       DataPlane& data, Ports ports)
     : loop_(loop), self_(self), store_(store), client_(std::move(client)), data_(data), ports_(std::move(ports)) {}
 
 PullDriver::~PullDriver() { *alive_ = false; }
@@ -29,7 +30,8 @@ PullDriver::~PullDriver() { *alive_ = false; }
 PullDriver::Counts PullDriver::counts() const { return {pulls_.size(), served_.size(), bytes_pulled_, bytes_served_}; }
 
 void PullDriver::serve(rpc::Rpc& rpc) {
-  rpc.on<proto::Pull>(proto::PULL, [this](proto::Pull&& request, rpc::Responder responder) { start(request, std::move(responder)); });
+  rpc.on<proto::Pull>(
+      proto::PULL, [this](proto::Pull&& request, rpc::Responder responder) { start(request, std::move(responder)); });
   rpc.on<proto::FreeObjects>(proto::FREE_OBJECTS, [this](proto::FreeObjects&& objects, rpc::Responder responder) {
     if (objects.nodes().empty()) free_here(objects);
     for (const auto& bytes : objects.nodes()) {
@@ -50,8 +52,10 @@ void PullDriver::serve_peer(const NodeId& peer, rpc::Rpc& rpc) {
   rpc.on<proto::PeerRead>(proto::PEER_READ, [this, peer](proto::PeerRead&& request, rpc::Responder responder) {
     answer_read(peer, request, responder);
   });
-  rpc.on<proto::PeerRelease>(proto::PEER_RELEASE, [this](proto::PeerRelease&& message, rpc::Responder) { served_.erase(message.pin()); });
-  rpc.on<proto::FreeObjects>(proto::PEER_FREE, [this](proto::FreeObjects&& objects, rpc::Responder) { free_here(objects); });
+  rpc.on<proto::PeerRelease>(proto::PEER_RELEASE,
+                             [this](proto::PeerRelease&& message, rpc::Responder) { served_.erase(message.pin()); });
+  rpc.on<proto::FreeObjects>(proto::PEER_FREE,
+                             [this](proto::FreeObjects&& objects, rpc::Responder) { free_here(objects); });
 }
 
 void PullDriver::free_here(const proto::FreeObjects& objects) {
@@ -113,14 +117,15 @@ void PullDriver::ask_next(const ObjectId& object) {
   if (peer == nullptr) return holder_failed(object, {Code::kUnavailable, "it is dead or unknown"});
   proto::PeerRead request;
   request.set_object_id(object.bytes());
-  peer->ask<proto::PeerReadReply>(proto::PEER_READ, request, kReadTimeout,
-                                  [this, alive = alive_, object, number = pull.number, from = pull.from](Result<proto::PeerReadReply> reply) {
-                                    if (!*alive) return;
-                                    const auto it = pulls_.find(object);
-                                    if (it == pulls_.end() || it->second.number != number || it->second.from != from) return;
-                                    if (!reply) return holder_failed(object, reply.error());
-                                    found(object, *reply);
-                                  });
+  peer->ask<proto::PeerReadReply>(
+      proto::PEER_READ, request, kReadTimeout,
+      [this, alive = alive_, object, number = pull.number, from = pull.from](Result<proto::PeerReadReply> reply) {
+        if (!*alive) return;
+        const auto it = pulls_.find(object);
+        if (it == pulls_.end() || it->second.number != number || it->second.from != from) return;
+        if (!reply) return holder_failed(object, reply.error());
+        found(object, *reply);
+      });
 }
 
 void PullDriver::found(const ObjectId& object, const proto::PeerReadReply& reply) {
@@ -142,15 +147,18 @@ void PullDriver::allocate(const ObjectId& object, int tries) {
     const Error error = allocation.error();
     return finish(object, &error);
   }
-  store_.lease(client_.slot(), client_.slab_bytes_needed(), [this, alive = alive_, object, number = pull.number, tries](Result<objstore::SlabGrant> slab) {
-    if (!*alive) return;
-    if (slab) (void)client_.add_slab(*slab);
-    const auto it = pulls_.find(object);
-    if (it == pulls_.end() || it->second.number != number) return;
-    if (slab) return allocate(object, tries - 1);
-    const Error error{Code::kExhausted, "no room in the store of this node for " + std::to_string(it->second.size) + " bytes: " + slab.error().what};
-    finish(object, &error);
-  });
+  store_.lease(client_.slot(), client_.slab_bytes_needed(),
+               [this, alive = alive_, object, number = pull.number, tries](Result<objstore::SlabGrant> slab) {
+                 if (!*alive) return;
+                 if (slab) (void)client_.add_slab(*slab);
+                 const auto it = pulls_.find(object);
+                 if (it == pulls_.end() || it->second.number != number) return;
+                 if (slab) return allocate(object, tries - 1);
+                 const Error error{Code::kExhausted, "no room in the store of this node for " +
+                                                         std::to_string(it->second.size) +
+                                                         " bytes: " + slab.error().what};
+                 finish(object, &error);
+               });
 }
 
 void PullDriver::copy(const ObjectId& object) {

@@ -28,14 +28,15 @@ class PullDriver {
     std::function<rpc::Rpc*(const base::NodeId&)> peer;  // Null when it is dead or unknown.
     std::function<std::string(const base::NodeId&)> name;
   };
-  PullDriver(os::EventLoop& loop, const base::NodeId& self, StoreService& store, objstore::StoreClient client, DataPlane& data, Ports ports);
+  PullDriver(os::EventLoop& loop, const base::NodeId& self, StoreService& store, objstore::StoreClient client,
+             DataPlane& data, Ports ports);
   ~PullDriver();
   PullDriver(const PullDriver&) = delete;
   PullDriver& operator=(const PullDriver&) = delete;
 
-  void serve(rpc::Rpc& client);                                  // PULL and FREE_OBJECTS of this node's processes.
-  void serve_peer(const base::NodeId& peer, rpc::Rpc& rpc);      // PEER_READ, PEER_RELEASE, PEER_FREE.
-  void peer_gone(const base::NodeId& peer);                      // What it had pinned is free.
+  void serve(rpc::Rpc& client);                              // PULL and FREE_OBJECTS of this node's processes.
+  void serve_peer(const base::NodeId& peer, rpc::Rpc& rpc);  // PEER_READ, PEER_RELEASE, PEER_FREE.
+  void peer_gone(const base::NodeId& peer);                  // What it had pinned is free.
 
   struct Counts {
     std::size_t pulling = 0, pinned_for_peers = 0;
@@ -45,11 +46,11 @@ class PullDriver {
 
  private:
   struct Pull {
-    std::uint64_t number = 0;                 // Tells a late answer from this one.
+    std::uint64_t number = 0;  // Tells a late answer from this one.
     std::uint64_t size = 0;
-    std::vector<base::NodeId> holders;        // Still to be asked, the next one last.
+    std::vector<base::NodeId> holders;  // Still to be asked, the next one last.
     std::set<base::NodeId> asked;
-    std::string said;                         // By holders that failed.
+    std::string said;  // By holders that failed.
     base::NodeId from;
     std::uint64_t remote_pin = 0;
     std::uint64_t remote_offset = 0;

@@ -89,15 +89,16 @@ int run_raylet(const cluster::RayletOptions& options, const os::Secret& secret) 
       if (::read(signals.get(), &info, sizeof info) != sizeof info || std::exchange(ending, true)) return;
       over("the raylet was told to stop (signal " + std::to_string(info.ssi_signo) + ")", 0);
     });
-    const auto started = (*node)->join({.ready =
-                                            [&] {
-                                              joined = true;
-                                              report(options.ready_fd, "ready\t" + options.name + "\t" + (*node)->address() + "\n");
-                                            },
-                                        .over =
-                                            [&](const std::string& why, int exit_code) {
-                                              if (!std::exchange(ending, true)) over(why, exit_code);
-                                            }});
+    const auto started =
+        (*node)->join({.ready =
+                           [&] {
+                             joined = true;
+                             report(options.ready_fd, "ready\t" + options.name + "\t" + (*node)->address() + "\n");
+                           },
+                       .over =
+                           [&](const std::string& why, int exit_code) {
+                             if (!std::exchange(ending, true)) over(why, exit_code);
+                           }});
     if (!started) return refuse(options, started.error().what);
     loop.run();
     loop.remove(watch);

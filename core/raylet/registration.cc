@@ -1,7 +1,6 @@
 // How the processes of a node join it and leave it.
-#include <unistd.h>
-
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include <array>
 #include <utility>
@@ -28,7 +27,8 @@ constexpr auto kJobEndTimeout = std::chrono::seconds(5);
 constexpr auto kDeathReportTime = std::chrono::milliseconds(500);
 
 std::string versions(std::uint32_t theirs) {
-  return "wire version " + std::to_string(theirs) + " against " + std::to_string(base::kWireVersion) + " of this raylet";
+  return "wire version " + std::to_string(theirs) + " against " + std::to_string(base::kWireVersion) +
+         " of this raylet";
 }
 
 proto::JobInfo job_of(const proto::Register& request, const base::NodeId& node) {
@@ -53,7 +53,8 @@ void Node::admit(std::unique_ptr<rpc::Rpc> rpc, proto::Register&& request, rpc::
   if (request.wire_version() != base::kWireVersion) {
     return responder.fail({Code::kDenied, versions(request.wire_version())});
   }
-  if (!id || clients_.find(*id) != nullptr) return responder.fail({Code::kInvalid, "the id of this process is wrong or taken"});
+  if (!id || clients_.find(*id) != nullptr)
+    return responder.fail({Code::kInvalid, "the id of this process is wrong or taken"});
   auto client = std::make_shared<Client>();
   client->kind = request.kind();
   client->id = *id;
@@ -75,7 +76,8 @@ void Node::admit(std::unique_ptr<rpc::Rpc> rpc, proto::Register&& request, rpc::
       if (!accepted) return responder.fail(accepted.error());
       const auto* job = jobs_->find(client->job);
       if (job != nullptr && !job->build_id().empty() && job->build_id() != request.build_id()) {
-        return responder.fail({Code::kDenied, "the worker runs build " + request.build_id() + ", its job build " + job->build_id()});
+        return responder.fail(
+            {Code::kDenied, "the worker runs build " + request.build_id() + ", its job build " + job->build_id()});
       }
       break;
     }
@@ -89,14 +91,15 @@ void Node::admit_driver(std::shared_ptr<Client> client, const proto::Register& r
   if (client->job.is_nil()) return responder.fail({Code::kInvalid, "a driver without a job id"});
   const proto::JobInfo job = job_of(request, id_);
   client->rpc->on_closed([client](const Error&) { client->rpc.reset(); });
-  gcs_->ask<proto::JobInfo>(proto::JOB_REGISTER, job, kJobRegisterTimeout, [this, client, responder](base::Result<proto::JobInfo> known) {
-    if (!known) return responder.fail(known.error());
-    if (client->rpc == nullptr) return driver_gone(*client);  // It has left meanwhile.
-    jobs_->add(*known);
-    leases_->step(scheduler::JobStarted{client->job});
-    client->rpc->on_closed([this, id = client->id](const Error&) { client_closed(id); });
-    complete(clients_.add(std::make_unique<Client>(std::move(*client))), responder);
-  });
+  gcs_->ask<proto::JobInfo>(proto::JOB_REGISTER, job, kJobRegisterTimeout,
+                            [this, client, responder](base::Result<proto::JobInfo> known) {
+                              if (!known) return responder.fail(known.error());
+                              if (client->rpc == nullptr) return driver_gone(*client);  // It has left meanwhile.
+                              jobs_->add(*known);
+                              leases_->step(scheduler::JobStarted{client->job});
+                              client->rpc->on_closed([this, id = client->id](const Error&) { client_closed(id); });
+                              complete(clients_.add(std::make_unique<Client>(std::move(*client))), responder);
+                            });
 }
 
 void Node::complete(Client& client, const rpc::Responder& responder) {
@@ -141,10 +144,12 @@ void Node::complete(Client& client, const rpc::Responder& responder) {
     actors_->serve(rpc, client.id);
     rpc.serve(proto::WORKER_READY, [this, id = client.id](rpc::Message&&, rpc::Responder) { workers_->ready(id); });
   } else {
-    rpc.on<proto::JobFinished>(proto::JOB_FINISHED, [this, id = client.id](proto::JobFinished&& message, rpc::Responder done) {
-      leases_->owner_gone(id);
-      gcs_->ask<proto::Empty>(proto::JOB_DONE, message, kJobEndTimeout, [done](base::Result<proto::Empty>) { done.reply(proto::Empty()); });
-    });
+    rpc.on<proto::JobFinished>(
+        proto::JOB_FINISHED, [this, id = client.id](proto::JobFinished&& message, rpc::Responder done) {
+          leases_->owner_gone(id);
+          gcs_->ask<proto::Empty>(proto::JOB_DONE, message, kJobEndTimeout,
+                                  [done](base::Result<proto::Empty>) { done.reply(proto::Empty()); });
+        });
   }
   const std::array<int, 3> descriptors{slot->control_fd, slot->data_fd, spin_page_.get()};
   responder.reply(reply, descriptors);
@@ -158,7 +163,8 @@ void Node::client_closed(const WorkerId& id) {
     return driver_gone(*gone);
   }
   loop_.after(kDeathReportTime, [this, id] {
-    if (workers_ != nullptr) workers_->kill(id, proto::ExitCause::KILLED, "it closed its channel to the raylet and lived on");
+    if (workers_ != nullptr)
+      workers_->kill(id, proto::ExitCause::KILLED, "it closed its channel to the raylet and lived on");
   });
 }
 

@@ -32,7 +32,10 @@ std::string Node::status_json() const {
       for (const base::Metric& m : *read) counters[m.name] = m.value;
     }
     const bool driver = client.kind == proto::Register::DRIVER;
-    metrics.push_back({{"id", client.id.short_hex()}, {"pid", client.pid}, {"is", driver ? "driver" : "worker"}, {"counters", std::move(counters)}});
+    metrics.push_back({{"id", client.id.short_hex()},
+                       {"pid", client.pid},
+                       {"is", driver ? "driver" : "worker"},
+                       {"counters", std::move(counters)}});
   });
   const auto stats = store_->store().stats();
   const auto pulls = pulls_->counts();
@@ -50,7 +53,12 @@ std::string Node::status_json() const {
       {"workers", std::move(workers)},
       {"clients", clients_.size()},
       {"refused_connections", admission_->refused()},
-      {"leases", {{"held", counts.leases}, {"demands", counts.demands}, {"waiting", counts.waiting_slots}, {"away", counts.away}, {"idle_workers", counts.idle_workers}}},
+      {"leases",
+       {{"held", counts.leases},
+        {"demands", counts.demands},
+        {"waiting", counts.waiting_slots},
+        {"away", counts.away},
+        {"idle_workers", counts.idle_workers}}},
       {"store",
        {{"capacity", stats.capacity},
         {"reserved", stats.reserved},

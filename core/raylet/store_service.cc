@@ -10,11 +10,12 @@ using base::Code;
 using base::Result;
 using objstore::SlabGrant;
 
-// How long a process waits for pages or for others to give back what they hold, before it is told that the store is full.
+// How long a process waits for pages or for others to give back what they hold, before it is told that the store is
+// full.
 constexpr auto kLeasePatience = std::chrono::milliseconds(500);
-constexpr auto kReserveEvery = std::chrono::milliseconds(1);   // While there is more to reserve.
+constexpr auto kReserveEvery = std::chrono::milliseconds(1);  // While there is more to reserve.
 constexpr auto kSweepEvery = std::chrono::milliseconds(100);
-constexpr auto kStart = std::chrono::milliseconds(50);         // The first reservation leaves the start its time.
+constexpr auto kStart = std::chrono::milliseconds(50);  // The first reservation leaves the start its time.
 
 }  // namespace
 
@@ -24,7 +25,9 @@ Result<std::unique_ptr<StoreService>> StoreService::create(os::EventLoop& loop, 
   return std::unique_ptr<StoreService>(new StoreService(loop, std::move(*store)));
 }
 
-StoreService::StoreService(os::EventLoop& loop, objstore::Store store) : loop_(loop), store_(std::move(store)) { arm(kStart); }
+StoreService::StoreService(os::EventLoop& loop, objstore::Store store) : loop_(loop), store_(std::move(store)) {
+  arm(kStart);
+}
 
 StoreService::~StoreService() { loop_.cancel(timer_); }
 

@@ -25,7 +25,7 @@ class StoreService {
   StoreService& operator=(const StoreService&) = delete;
 
   base::Result<objstore::AttachGrant> attach(pid_t pid) { return store_.attach(pid); }
-  void reclaim(objstore::SlotId slot);  // REQUIRES: its process is gone.
+  void reclaim(objstore::SlotId slot);               // REQUIRES: its process is gone.
   void serve(rpc::Rpc& rpc, objstore::SlotId slot);  // LEASE_SLAB, RETURN_SLAB.
 
   // A slab for the raylet's own client, as for any process.

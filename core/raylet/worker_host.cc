@@ -78,7 +78,8 @@ void WorkerHost::end_job(const JobId& id) {
 void WorkerHost::ensure_source(const JobId& id, Job& job) {
   if (job.source != nullptr) return;
   if (!job.exec) {
-    auto zygote = Zygote::spawn(loop_, job.program, source_events(id), [this, id](int threads) { use_exec(id, threads); });
+    auto zygote =
+        Zygote::spawn(loop_, job.program, source_events(id), [this, id](int threads) { use_exec(id, threads); });
     if (zygote) {
       job.zygote = (*zygote)->pid();
       job.source = std::move(*zygote);
@@ -203,7 +204,8 @@ proto::ExitCause WorkerHost::cause_of(const Worker& worker, os::ExitStatus statu
   proto::ExitCause cause;
   cause.set_kind(status.signaled ? proto::ExitCause::SIGNAL : proto::ExitCause::EXIT);
   cause.set_code(status.code);
-  std::string text = "worker " + std::to_string(worker.pid) + " on " + options_.node_name + " ended with " + status.to_string();
+  std::string text =
+      "worker " + std::to_string(worker.pid) + " on " + options_.node_name + " ended with " + status.to_string();
   if (worker.killed_as != proto::ExitCause::UNKNOWN) {
     cause.set_kind(worker.killed_as);
     text += ": " + worker.killed_why;
@@ -249,7 +251,8 @@ void WorkerHost::kill(const WorkerId& id, proto::ExitCause::Kind kind, std::stri
   it->second.killed_as = kind;
   it->second.killed_why = std::move(why);
   const auto job = jobs_.find(it->second.job);
-  if (it->second.pid != 0 && job != jobs_.end() && job->second.source != nullptr) job->second.source->kill(it->second.pid);
+  if (it->second.pid != 0 && job != jobs_.end() && job->second.source != nullptr)
+    job->second.source->kill(it->second.pid);
 }
 
 pid_t WorkerHost::zygote_of(const JobId& job) const {

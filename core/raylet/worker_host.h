@@ -18,11 +18,11 @@
 namespace mobula::raylet {
 
 struct WorkerHostOptions {
-  int secret_fd = -1;                // Not owned.
+  int secret_fd = -1;  // Not owned.
   std::string raylet_address;
   std::string session_directory;
-  std::string node_name;             // For the report of a death.
-  std::vector<std::string> env;      // "NAME=value", over the job's own: what the node's settings mean for workers.
+  std::string node_name;         // For the report of a death.
+  std::vector<std::string> env;  // "NAME=value", over the job's own: what the node's settings mean for workers.
   base::Duration start_timeout = std::chrono::seconds(30);  // From the order to WORKER_READY.
 };
 
@@ -94,7 +94,8 @@ class WorkerHost {
   std::map<base::WorkerId, Worker> workers_;
   std::map<std::uint64_t, base::WorkerId> tokens_;
   std::map<pid_t, base::WorkerId> pids_;
-  std::vector<std::unique_ptr<WorkerSource>> retired_;  // Destroyed from the loop: a source may not die in its own call.
+  std::vector<std::unique_ptr<WorkerSource>>
+      retired_;  // Destroyed from the loop: a source may not die in its own call.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -18,7 +18,7 @@ struct WorkerProgram {
   std::vector<std::string> argv;  // argv[0] included: the driver's.
   std::vector<std::string> env;   // Ready for the child but for what each start adds.
   std::string cwd;
-  int secret_fd = -1;             // Not owned; outlives the source.
+  int secret_fd = -1;  // Not owned; outlives the source.
 };
 
 struct WorkerOrder {

@@ -54,7 +54,11 @@ Result<std::unique_ptr<Zygote>> Zygote::spawn(os::EventLoop& loop, const WorkerP
 }
 
 Zygote::Zygote(os::EventLoop& loop, Events events, std::function<void(int)> unsuitable, os::Fd socket, pid_t pid)
-    : loop_(loop), events_(std::move(events)), unsuitable_(std::move(unsuitable)), socket_(std::move(socket)), pid_(pid) {
+    : loop_(loop),
+      events_(std::move(events)),
+      unsuitable_(std::move(unsuitable)),
+      socket_(std::move(socket)),
+      pid_(pid) {
   watch_ = loop_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { readable(); });
 }
 
@@ -138,9 +142,7 @@ void Zygote::take(const ZygoteReport& report) {
     case ZygoteReport::Kind::kForkFailed:
       if (ordered_.erase(report.token) == 0) return;
       return events_.failed(report.token, std::string("fork: ") + std::strerror(report.value));
-    case ZygoteReport::Kind::kExited:
-      workers_.erase(pid);
-      return events_.exited(pid, from_wait_status(report.value));
+    case ZygoteReport::Kind::kExited: workers_.erase(pid); return events_.exited(pid, from_wait_status(report.value));
   }
 }
 

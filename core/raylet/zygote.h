@@ -16,12 +16,12 @@ namespace mobula::raylet {
 // The raylet's side of a job's zygote: the job's program, started once and stopped in init() while it is small and has
 // one thread, which forks a worker in a tenth of a millisecond (core/worker/zygote_main.h).
 //
-// Orders may be given at once; they wait for the program.  A program that has threads before init() ends the zygote with
-// Events::unsuitable, and one that never calls init() with Events::ended when it exits.
+// Orders may be given at once; they wait for the program.  A program that has threads before init() ends the zygote
+// with Events::unsuitable, and one that never calls init() with Events::ended when it exits.
 class Zygote final : public WorkerSource {
  public:
-  static base::Result<std::unique_ptr<Zygote>> spawn(os::EventLoop& loop, const WorkerProgram& program,
-                                                     Events events, std::function<void(int threads)> unsuitable);
+  static base::Result<std::unique_ptr<Zygote>> spawn(os::EventLoop& loop, const WorkerProgram& program, Events events,
+                                                     std::function<void(int threads)> unsuitable);
   ~Zygote() override;
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;

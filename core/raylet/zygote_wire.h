@@ -8,8 +8,8 @@
 
 #include "core/base/ids.h"
 
-// What a raylet and its zygote say to each other: one fixed struct a packet, over a SOCK_SEQPACKET pair that nobody else
-// can reach.
+// What a raylet and its zygote say to each other: one fixed struct a packet, over a SOCK_SEQPACKET pair that nobody
+// else can reach.
 namespace mobula::raylet {
 
 struct ZygoteRequest {

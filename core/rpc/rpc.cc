@@ -53,8 +53,7 @@ struct Rpc::State : std::enable_shared_from_this<Rpc::State> {
   bool open = true;
 
   transport::Channel::Callbacks callbacks();
-  Result<void> send(int type, std::uint16_t flags, std::uint64_t request, ConstBytes payload,
-                    std::span<const int> fds);
+  Result<void> send(int type, std::uint16_t flags, std::uint64_t request, ConstBytes payload, std::span<const int> fds);
   void frame(transport::Frame&& frame);
   void replied(transport::Frame&& frame);
   void finish(std::uint64_t request, Result<Message> result);
@@ -199,8 +198,7 @@ Rpc::~Rpc() {
   state_->channel.reset();
 }
 
-void Rpc::call(proto::MessageType type, ConstBytes payload, Duration timeout, OnReply done,
-               std::span<const int> fds) {
+void Rpc::call(proto::MessageType type, ConstBytes payload, Duration timeout, OnReply done, std::span<const int> fds) {
   State& state = *state_;
   const std::uint64_t request = state.next_request++;
   State::Pending& call = state.pending[request];

@@ -78,13 +78,12 @@ class Rpc {
 
   // Ends with the reply, the peer's error, kDeadline after `timeout` (a later reply is dropped), kExhausted when the
   // channel's queue is full, or kUnavailable.
-  void call(proto::MessageType type, ConstBytes payload, Duration timeout, OnReply done,
-            std::span<const int> fds = {});
+  void call(proto::MessageType type, ConstBytes payload, Duration timeout, OnReply done, std::span<const int> fds = {});
   void call(proto::MessageType type, const google::protobuf::MessageLite& request, Duration timeout, OnReply done,
             std::span<const int> fds = {});
   // The same with a parsed reply: `done` takes a Result<Reply>.  A reply that does not parse is kInvalid.
   template <class Reply, class Done>
-    requires std::is_invocable_v<Done&, Result<Reply>>
+  requires std::is_invocable_v<Done&, Result<Reply>>
   void ask(proto::MessageType type, const google::protobuf::MessageLite& request, Duration timeout, Done done) {
     call(type, request, timeout, [done = std::move(done)](Result<Message> raw) mutable {
       if (!raw) return done(Result<Reply>(raw.error()));
@@ -104,7 +103,7 @@ class Rpc {
   void serve(proto::MessageType type, Handler handler);
   // The same with a parsed request; one that does not parse is answered with kInvalid.
   template <class Request, class Handle>
-    requires std::is_invocable_v<Handle&, Request&&, Responder>
+  requires std::is_invocable_v<Handle&, Request&&, Responder>
   void on(proto::MessageType type, Handle handle) {
     serve(type, [handle = std::move(handle)](Message&& raw, Responder responder) mutable {
       Request request;

@@ -12,8 +12,8 @@ namespace mobula::worker {
 struct WorkerStart {
   base::WorkerId worker;
   base::JobId job;
-  std::uint64_t token = 0;         // Repeated in Register::start_token.
-  std::string raylet_address;      // Channel address.
+  std::uint64_t token = 0;     // Repeated in Register::start_token.
+  std::string raylet_address;  // Channel address.
   std::string session_directory;
 };
 
@@ -22,8 +22,8 @@ struct WorkerStart {
 // the zygote kills what it forked and exits.
 //
 // Returns only in a forked worker, whose standard input is /dev/null and whose output goes to its raylet, line by line.
-// REQUIRES: this process has one thread; the environment is the raylet's (MOBULA_ZYGOTE_FD).  Where other threads exist,
-// it says so to the raylet, which then starts workers by exec, and exits.
+// REQUIRES: this process has one thread; the environment is the raylet's (MOBULA_ZYGOTE_FD).  Where other threads
+// exist, it says so to the raylet, which then starts workers by exec, and exits.
 base::Result<WorkerStart> run_zygote();
 
 // The same for a worker that was started by exec.

@@ -1,6 +1,4 @@
 // The mobula program as its users call it.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "core/os/process.h"
@@ -34,7 +34,8 @@ Outcome shell(const std::string& command) {
   Outcome outcome;
   FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
   std::array<char, 4096> buffer;
-  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) outcome.out.append(buffer.data(), n);
+  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+    outcome.out.append(buffer.data(), n);
   const int status = ::pclose(pipe);
   outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return outcome;
@@ -199,7 +200,8 @@ TEST_F(CliTest, small_commands_do_as_they_say) {
   EXPECT_EQ(shell(kMobula + " nonsense").code, 2);
   const std::string project = leaks_.directory() + "/solver";
   EXPECT_EQ(shell(kMobula + " new " + project).code, 0);
-  for (const char* file : {"CMakeLists.txt", "main.cpp", "job.sbatch"}) EXPECT_TRUE(std::filesystem::exists(project + "/" + file));
+  for (const char* file : {"CMakeLists.txt", "main.cpp", "job.sbatch"})
+    EXPECT_TRUE(std::filesystem::exists(project + "/" + file));
   EXPECT_NE(shell(kMobula + " new " + project).code, 0);
   EXPECT_THAT(shell(kMobula + " submit -- true").out, HasSubstr("mobula start"));
   std::filesystem::remove_all(project);

@@ -1,7 +1,5 @@
 // Real clusters of this host, from start to end, in all ways that they end.
 #include <fcntl.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +7,9 @@
 #include <chrono>
 #include <cstdio>
 #include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "core/base/error_info.h"
 #include "core/cluster/convert.h"
@@ -70,14 +71,16 @@ TEST_F(ClusterTest, starts_and_ends_without_a_trace) {
   EXPECT_EQ(cluster_->children().size(), 2u);
   cluster_.reset();
   const auto end = std::chrono::steady_clock::now();
-  std::printf("one node: %.1f ms to start, %.1f ms to end\n", std::chrono::duration<double, std::milli>(ready - begin).count(),
+  std::printf("one node: %.1f ms to start, %.1f ms to end\n",
+              std::chrono::duration<double, std::milli>(ready - begin).count(),
               std::chrono::duration<double, std::milli>(end - ready).count());
 }
 
 TEST_F(ClusterTest, four_nodes_start_side_by_side) {
   const auto begin = std::chrono::steady_clock::now();
   start(small(4));
-  std::printf("four nodes: %.1f ms to start\n", std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  std::printf("four nodes: %.1f ms to start\n",
+              std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
   EXPECT_EQ(cluster_->raylet_addresses().size(), 4u);
 }
 
@@ -121,7 +124,8 @@ TEST_F(ClusterTest, the_death_of_a_worker_is_told_with_its_signal) {
   const auto begin = std::chrono::steady_clock::now();
   ::kill(static_cast<pid_t>(driver_->grants[0].worker().pid()), SIGSEGV);
   ASSERT_TRUE(driver_->wait([&] { return !driver_->lost.empty(); }, 2s));
-  std::printf("death told after %.2f ms\n", std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  std::printf("death told after %.2f ms\n",
+              std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
   EXPECT_EQ(driver_->lost[0].lease_id(), driver_->grants[0].lease_id());
   EXPECT_EQ(driver_->lost[0].cause().kind(), proto::ExitCause::SIGNAL);
   EXPECT_EQ(driver_->lost[0].cause().code(), SIGSEGV);
@@ -227,22 +231,27 @@ TEST_F(ClusterTest, actors_are_made_many_a_second) {
     spec.mutable_owner()->set_node_id(driver_->registered.node_id());
     spec.set_class_name("Counter");
     *spec.mutable_resources() = cluster::to_proto(cpus(1));
-    driver_->rpc().call(proto::REGISTER_ACTOR, request, 10s, [this, &alive, &done, id = spec.actor_id()](base::Result<rpc::Message> reply) {
-      ASSERT_TRUE(reply.ok());
-      proto::ActorQuery query;
-      query.set_actor_id(id);
-      driver_->rpc().ask<proto::ActorInfo>(proto::SUBSCRIBE_ACTOR, query, 10s, [&alive, &done](base::Result<proto::ActorInfo> info) {
-        if (info && info->state() == proto::ActorInfo::ALIVE && done.insert(info->actor_id()).second) ++alive;
-      });
-    });
+    driver_->rpc().call(
+        proto::REGISTER_ACTOR, request, 10s,
+        [this, &alive, &done, id = spec.actor_id()](base::Result<rpc::Message> reply) {
+          ASSERT_TRUE(reply.ok());
+          proto::ActorQuery query;
+          query.set_actor_id(id);
+          driver_->rpc().ask<proto::ActorInfo>(
+              proto::SUBSCRIBE_ACTOR, query, 10s, [&alive, &done](base::Result<proto::ActorInfo> info) {
+                if (info && info->state() == proto::ActorInfo::ALIVE && done.insert(info->actor_id()).second) ++alive;
+              });
+        });
   }
-  ASSERT_TRUE(driver_->wait([&] {
-    for (const auto& info : driver_->actors) {
-      if (info.state() == proto::ActorInfo::ALIVE && done.insert(info.actor_id()).second) ++alive;
-    }
-    driver_->actors.clear();
-    return alive == kActors;
-  }, 30s));
+  ASSERT_TRUE(driver_->wait(
+      [&] {
+        for (const auto& info : driver_->actors) {
+          if (info.state() == proto::ActorInfo::ALIVE && done.insert(info.actor_id()).second) ++alive;
+        }
+        driver_->actors.clear();
+        return alive == kActors;
+      },
+      30s));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   std::printf("%.0f actors a second, a process each\n", kActors / took.count());
 }
@@ -255,13 +264,19 @@ TEST_F(ClusterTest, a_raylet_that_stands_still_is_fenced_and_ends_when_it_goes_o
   ASSERT_TRUE(driver_->wait([&] { return !driver_->dead_nodes.empty(); }, 8s));
   ::kill(raylet, SIGCONT);
   siginfo_t info{};
-  EXPECT_TRUE(driver_->wait([&] { return ::waitid(P_PID, static_cast<id_t>(raylet), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == raylet; }, 5s));
+  EXPECT_TRUE(driver_->wait(
+      [&] {
+        return ::waitid(P_PID, static_cast<id_t>(raylet), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               info.si_pid == raylet;
+      },
+      5s));
 }
 
 TEST_F(ClusterTest, garbage_on_every_listener_is_survived) {
   start(small(2));
   for (int round = 0; round < 20; ++round) {
-    for (const auto& path : {cluster_->gcs_address(), cluster_->raylet_addresses()[0], cluster_->raylet_addresses()[1]}) {
+    for (const auto& path :
+         {cluster_->gcs_address(), cluster_->raylet_addresses()[0], cluster_->raylet_addresses()[1]}) {
       auto socket = os::connect_unix(path.substr(5));
       ASSERT_TRUE(socket.ok());
       std::vector<std::byte> noise(1 + static_cast<std::size_t>(round) * 300);
@@ -294,7 +309,8 @@ TEST_F(ClusterTest, the_death_of_another_raylet_is_told_and_its_workers_die_with
   const auto begin = std::chrono::steady_clock::now();
   ::kill(cluster_->children()[2], SIGKILL);
   ASSERT_TRUE(driver_->wait([&] { return !driver_->dead_nodes.empty() && driver_->lost.size() == 2; }, 5s));
-  std::printf("node death told after %.0f ms\n", std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  std::printf("node death told after %.0f ms\n",
+              std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
   for (const auto& grant : driver_->grants) {
     if (grant.worker().node_id() == driver_->registered.node_id()) continue;
     EXPECT_TRUE(driver_->wait([&] { return !os::process_exists(static_cast<pid_t>(grant.worker().pid())); }, 2s));

@@ -30,7 +30,8 @@ std::string variable(const char* name) {
   transport::ChannelOptions options;
   std::copy(secret.view().begin(), secret.view().end(), options.credentials.key.begin());
   options.credentials.self = {start.worker, 1, "worker"};
-  auto rpc = rpc::Rpc::connect(loop, start.raylet_address, options, {.ready = nullptr, .closed = [](const base::Error&) { ::_exit(0); }});
+  auto rpc = rpc::Rpc::connect(loop, start.raylet_address, options,
+                               {.ready = nullptr, .closed = [](const base::Error&) { ::_exit(0); }});
   if (!rpc) ::_exit(9);
   rpc::Rpc& raylet = **rpc;
   raylet.serve(proto::EXIT, [](rpc::Message&&, rpc::Responder) { ::_exit(0); });

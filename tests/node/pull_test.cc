@@ -1,12 +1,13 @@
 // Objects between the stores of real raylets, over each link.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <signal.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "core/cluster/embedded.h"
 #include "core/os/random.h"
@@ -70,7 +71,8 @@ TEST_P(PullTest, an_object_of_another_node_arrives_whole) {
     const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(drivers_[0]->pull(object, node(1), size), "");
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    std::printf("%s: %zu bytes in %.0f us (%.2f GB/s)\n", GetParam(), size, took.count() * 1e6, static_cast<double>(size) / took.count() / 1e9);
+    std::printf("%s: %zu bytes in %.0f us (%.2f GB/s)\n", GetParam(), size, took.count() * 1e6,
+                static_cast<double>(size) / took.count() / 1e9);
     expect_value(*drivers_[0], object, value);
   }
 }
@@ -111,7 +113,8 @@ TEST_P(PullTest, many_pulls_of_one_object_are_one_copy) {
   request.add_holders(node(1));
   int answered = 0;
   for (int i = 0; i < 10; ++i) {
-    drivers_[0]->rpc().call(proto::PULL, request, 10s, [&](base::Result<rpc::Message> reply) { answered += reply.ok() ? 1 : 100; });
+    drivers_[0]->rpc().call(proto::PULL, request, 10s,
+                            [&](base::Result<rpc::Message> reply) { answered += reply.ok() ? 1 : 100; });
   }
   ASSERT_TRUE(drivers_[0]->wait([&] { return answered >= 10; }));
   EXPECT_EQ(answered, 10);

@@ -21,12 +21,13 @@ transport::ChannelOptions TestDriver::channel_options(const os::Secret& secret) 
   return options;
 }
 
-std::string TestDriver::connect(const std::string& raylet, const os::Secret& secret, std::vector<std::string> extra_env) {
+std::string TestDriver::connect(const std::string& raylet, const os::Secret& secret,
+                                std::vector<std::string> extra_env) {
   id = os::random_id<base::WorkerId>();
   job = os::random_id<base::JobId>();
-  auto rpc = rpc::Rpc::connect(loop_, raylet, channel_options(secret), {.ready = nullptr, .closed = [this](const base::Error& why) {
-                                                                          down.push_back("closed: " + why.what);
-                                                                        }});
+  auto rpc = rpc::Rpc::connect(
+      loop_, raylet, channel_options(secret),
+      {.ready = nullptr, .closed = [this](const base::Error& why) { down.push_back("closed: " + why.what); }});
   if (!rpc) return rpc.error().what;
   rpc_ = std::move(*rpc);
   rpc_->on<proto::Grant>(proto::GRANT, [this](proto::Grant&& m, rpc::Responder responder) {
@@ -34,14 +35,17 @@ std::string TestDriver::connect(const std::string& raylet, const os::Secret& sec
     if (std::none_of(grants.begin(), grants.end(), known)) grants.push_back(m);
     responder.reply(proto::Empty());
   });
-  rpc_->on<proto::Unschedulable>(proto::UNSCHEDULABLE, [this](proto::Unschedulable&& m, rpc::Responder) { unschedulable.push_back(m); });
+  rpc_->on<proto::Unschedulable>(proto::UNSCHEDULABLE,
+                                 [this](proto::Unschedulable&& m, rpc::Responder) { unschedulable.push_back(m); });
   rpc_->on<proto::WorkerLost>(proto::WORKER_LOST, [this](proto::WorkerLost&& m, rpc::Responder) { lost.push_back(m); });
   rpc_->on<proto::LogLines>(proto::LOG_LINES, [this](proto::LogLines&& m, rpc::Responder) {
     for (const auto& line : m.lines()) lines.push_back(line);
   });
-  rpc_->on<proto::ActorInfo>(proto::ACTOR_CHANGED, [this](proto::ActorInfo&& m, rpc::Responder) { actors.push_back(m); });
+  rpc_->on<proto::ActorInfo>(proto::ACTOR_CHANGED,
+                             [this](proto::ActorInfo&& m, rpc::Responder) { actors.push_back(m); });
   rpc_->on<proto::NodeDead>(proto::NODE_DEAD, [this](proto::NodeDead&& m, rpc::Responder) { dead_nodes.push_back(m); });
-  rpc_->on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, rpc::Responder) { down.push_back(m.why()); });
+  rpc_->on<proto::ClusterDown>(proto::CLUSTER_DOWN,
+                               [this](proto::ClusterDown&& m, rpc::Responder) { down.push_back(m.why()); });
   proto::Register request;
   request.set_kind(proto::Register::DRIVER);
   request.set_worker_id(id.bytes());
@@ -57,14 +61,16 @@ std::string TestDriver::connect(const std::string& raylet, const os::Secret& sec
   rpc_->call(proto::REGISTER, request, std::chrono::seconds(10), [&](base::Result<rpc::Message> reply) {
     answer = reply ? std::string() : reply.error().what;
     if (!reply || !rpc::Rpc::parse(reply->payload, registered)) return;
-    auto client = objstore::StoreClient::attach(std::move(reply->fds.at(0)), std::move(reply->fds.at(1)), registered.store_slot());
+    auto client = objstore::StoreClient::attach(std::move(reply->fds.at(0)), std::move(reply->fds.at(1)),
+                                                registered.store_slot());
     if (client) store_.emplace(std::move(*client));
   });
   wait([&] { return answer.has_value(); }, std::chrono::seconds(15));
   return answer.value_or("no answer");
 }
 
-void TestDriver::demand(std::uint32_t key, std::uint32_t want, const base::Resources& shape, const proto::Strategy& strategy) {
+void TestDriver::demand(std::uint32_t key, std::uint32_t want, const base::Resources& shape,
+                        const proto::Strategy& strategy) {
   proto::Demand m;
   m.set_key(key);
   m.set_sequence(++sequence_);
@@ -95,7 +101,8 @@ bool TestDriver::finish_job() {
   return ok;
 }
 
-std::string TestDriver::ask(proto::MessageType type, const google::protobuf::MessageLite& request, google::protobuf::MessageLite& reply) {
+std::string TestDriver::ask(proto::MessageType type, const google::protobuf::MessageLite& request,
+                            google::protobuf::MessageLite& reply) {
   std::optional<std::string> answer;
   rpc_->call(type, request, std::chrono::seconds(20), [&](base::Result<rpc::Message> message) {
     answer = message ? std::string() : message.error().what;

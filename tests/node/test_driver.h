@@ -25,7 +25,8 @@ class TestDriver {
   transport::ChannelOptions channel_options(const os::Secret& secret) const;
   // The raylet's answer: empty, or why it refused.
   std::string connect(const std::string& raylet, const os::Secret& secret, std::vector<std::string> extra_env = {});
-  void demand(std::uint32_t key, std::uint32_t want, const base::Resources& shape, const proto::Strategy& strategy = {});
+  void demand(std::uint32_t key, std::uint32_t want, const base::Resources& shape,
+              const proto::Strategy& strategy = {});
   void return_lease(const std::string& lease);
   bool finish_job();
   // Through the node's store; the error's text, or empty.
@@ -33,7 +34,8 @@ class TestDriver {
   std::string pull(const base::ObjectId& object, const std::string& holder_node, std::uint64_t size);
   objstore::StoreClient& store() { return *store_; }
   // A request whose answer is waited for: the error's text, or empty.
-  std::string ask(proto::MessageType type, const google::protobuf::MessageLite& request, google::protobuf::MessageLite& reply);
+  std::string ask(proto::MessageType type, const google::protobuf::MessageLite& request,
+                  google::protobuf::MessageLite& reply);
 
   // Runs the loop until it is true; false when the time is over.
   bool wait(const std::function<bool()>& condition, std::chrono::milliseconds patience = std::chrono::seconds(10));

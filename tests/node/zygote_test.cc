@@ -1,6 +1,6 @@
 // The zygote and the exec source by themselves: real forks of this test program.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "core/raylet/zygote.h"
+
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,13 +10,15 @@
 #include <map>
 #include <set>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include "core/cluster/environment.h"
 #include "core/os/event_loop.h"
 #include "core/os/process.h"
 #include "core/os/random.h"
 #include "core/os/secret.h"
 #include "core/raylet/log_capture.h"
-#include "core/raylet/zygote.h"
 #include "core/worker/zygote_main.h"
 #include "tests/support/leak_check.h"
 
@@ -49,12 +51,13 @@ class ZygoteTest : public ::testing::Test {
     program.env = os::environment();
     program.env.push_back("NODE_TEST=" + behaviour);
     program.secret_fd = secret_file_.get();
-    auto zygote = Zygote::spawn(loop_, program,
-                                {.started = [this](std::uint64_t token, pid_t pid) { started_[token] = pid; },
-                                 .failed = [this](std::uint64_t token, const std::string& why) { failed_[token] = why; },
-                                 .exited = [this](pid_t pid, os::ExitStatus status) { exited_[pid] = status; },
-                                 .ended = [this](const std::string& why) { ended_ = why; }},
-                                [this](int threads) { threads_ = threads; });
+    auto zygote =
+        Zygote::spawn(loop_, program,
+                      {.started = [this](std::uint64_t token, pid_t pid) { started_[token] = pid; },
+                       .failed = [this](std::uint64_t token, const std::string& why) { failed_[token] = why; },
+                       .exited = [this](pid_t pid, os::ExitStatus status) { exited_[pid] = status; },
+                       .ended = [this](const std::string& why) { ended_ = why; }},
+                      [this](int threads) { threads_ = threads; });
     ASSERT_TRUE(zygote.ok()) << zygote.error().what;
     zygote_ = std::move(*zygote);
   }
@@ -170,7 +173,8 @@ TEST_F(ZygoteTest, a_program_that_never_comes_to_init_fails_its_orders) {
     ::raise(SIGSEGV);
   }
   if (behaviour == "flood") {
-    for (int i = 0; i < 100'000; ++i) std::printf("line %d of a great many, each of which is longer than eighty bytes when all is said and done\n", i);
+    for (int i = 0; i < 100'000; ++i)
+      std::printf("line %d of a great many, each of which is longer than eighty bytes when all is said and done\n", i);
     std::fflush(stdout);
     ::_exit(0);
   }

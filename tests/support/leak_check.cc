@@ -75,7 +75,8 @@ std::vector<std::string> LeakCheck::look() const {
     out.push_back("process " + std::to_string(pid) + ": " + command);
   }
   std::error_code error;
-  for (const auto& entry : fs::recursive_directory_iterator(directory_, error)) out.push_back("file " + entry.path().string());
+  for (const auto& entry : fs::recursive_directory_iterator(directory_, error))
+    out.push_back("file " + entry.path().string());
   for (const auto& name : names_in("/dev/shm")) {
     const bool ours = name.find("mobula") != std::string::npos || name.find("ucx") != std::string::npos;
     if (ours && !std::binary_search(shm_before_.begin(), shm_before_.end(), name)) out.push_back("/dev/shm/" + name);

@@ -10,8 +10,8 @@ namespace mobula::testing {
 
 // What tests that start processes hold themselves to: after the end nothing of them is left.
 //
-// Made before the first process starts, with a temporary directory of its own (MOBULA_TMPDIR of this process until the end),
-// which every process of the test inherits and is known by.
+// Made before the first process starts, with a temporary directory of its own (MOBULA_TMPDIR of this process until the
+// end), which every process of the test inherits and is known by.
 class LeakCheck {
  public:
   LeakCheck();
@@ -21,8 +21,8 @@ class LeakCheck {
 
   const std::string& directory() const { return directory_; }
 
-  // Waits until nothing is left or the time is over; what is left then, a line each: processes with our directory in their
-  // environment, files under the directory, names in /dev/shm that were not there, children of ours.
+  // Waits until nothing is left or the time is over; what is left then, a line each: processes with our directory in
+  // their environment, files under the directory, names in /dev/shm that were not there, children of ours.
   std::vector<std::string> leftovers(std::chrono::milliseconds patience) const;
   // Processes of the test now, ourselves excepted.
   std::vector<pid_t> processes() const;

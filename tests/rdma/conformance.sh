@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# conformance.sh PROGRAM...: runs the gtest programs given, over real RDMA verbs, in an emulated machine; with
+# conformance.sh PROGRAM...: runs the gtest programs given, and examples as clusters, over real RDMA verbs, in an emulated machine; with
 # --inside it is that machine's part.  Fails unless packets went over the RDMA device, so that it cannot pass over
 # something else.  Exit code 77: this machine cannot do it.
 set -euo pipefail
@@ -11,11 +11,24 @@ sent_packets() {
   echo "$sum"
 }
 
+# A whole cluster of two nodes whose workers call each other over the verbs.
+run_cluster() {
+  local before
+  before=$(sent_packets)
+  mkdir -m 700 /tmp/mobula-rdma
+  MOBULA_TMPDIR=/tmp/mobula-rdma MOBULA_NODES=2 MOBULA_NODE_LINK=ucx MOBULA_STORE_BYTES=67108864 timeout 60 "$1"
+  echo "rdma_conformance: the cluster sent $(($(sent_packets) - before)) packets"
+  (($(sent_packets) - before > 10))
+}
+
 inside() {
   local before after program failed=0
   before=$(sent_packets)
   for program in "$@"; do
-    "$program" || failed=1
+    case $program in
+      */examples/*) run_cluster "$program" || failed=1 ;;
+      *) "$program" || failed=1 ;;
+    esac
   done
   after=$(sent_packets)
   echo "rdma_conformance: $((after - before)) packets were sent by the RDMA devices"

@@ -110,4 +110,21 @@ double UcxMeasured::stream(int count, std::size_t bytes) {
   return microseconds_since(start);
 }
 
+double UcxMeasured::answered(int count, std::size_t bytes, int in_flight) {
+  payload_.resize(bytes);
+  const std::uint64_t before = received_;
+  const auto wanted = static_cast<std::uint64_t>(count);
+  const auto window = static_cast<std::uint64_t>(in_flight);
+  std::uint64_t sent = 0;
+  const auto start = Clock::now();
+  while (received_ - before < wanted || sent < wanted) {
+    const std::uint64_t received = received_ - before;
+    // The leader keeps its window full; the follower answers what came.
+    const std::uint64_t until = std::min(wanted, pair_.leads() ? received + window : received);
+    for (; sent < until; ++sent) send(bytes);
+    ucp_worker_progress(worker_);
+  }
+  return microseconds_since(start);
+}
+
 }  // namespace mobula::bench

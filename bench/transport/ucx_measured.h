@@ -18,6 +18,8 @@ class UcxMeasured final : public Measured, public MeasuredStream {
 
   std::vector<double> round_trips(int count, std::size_t bytes) override;
   double stream(int count, std::size_t bytes) override;
+  // Microseconds for `count` messages, each answered by one of the same size, `in_flight` at a time.
+  double answered(int count, std::size_t bytes, int in_flight);
 
  private:
   static ucs_status_t on_message(void* self, const void* header, std::size_t header_bytes, void* data,

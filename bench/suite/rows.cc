@@ -1,0 +1,64 @@
+#include "bench/suite/rows.h"
+
+namespace mobula::bench {
+namespace {
+
+constexpr Better kLower = Better::kLower;
+constexpr Better kHigher = Better::kHigher;
+
+Goal at(double value) { return {Goal::Of::kOne, value, ""}; }
+Goal times_floor(double factor) { return {Goal::Of::kFloor, factor, ""}; }
+Goal times_row(double factor, const char* row) { return {Goal::Of::kRow, factor, row}; }
+
+// 64 bytes there and back.
+std::vector<Row> calls() {
+  const char* const ucx = "raw UCX active messages over shared memory";
+  const char* const ucx64 = "raw UCX active messages, 64 in flight";
+  const std::vector<std::pair<std::string, std::string>> all = {{"grpc", "grpc"}, {"mpi", "mpi"}, {"ray", "ray"}};
+  const std::vector<std::pair<std::string, std::string>> sleepers = {{"grpc", "grpc"}, {"ray", "ray"}};
+  const std::vector<std::pair<std::string, std::string>> ray = {{"ray", "ray"}};
+  return {
+      {"calls", "actor_call_sync_us", "us", kLower, "ours", "ucx", ucx, all, times_floor(3)},
+      {"calls", "actor_call_sleeping_us", "us", kLower, "ours", "process", "eventfd ping-pong", sleepers, times_floor(2.5)},
+      {"calls", "actor_call_async_per_s", "1/s", kHigher, "ours", "ucx", ucx64, all, at(500'000)},
+      {"calls", "actor_call_nn_per_s", "1/s", kHigher, "ours", "ucx", ucx64, all, {}},
+      {"calls", "task_sync_us", "us", kLower, "ours", "ucx", ucx, all, times_row(1.5, "actor_call_sync_us")},
+      {"calls", "task_async_per_s", "1/s", kHigher, "ours", "ucx", ucx64, all, at(250'000)},
+      {"calls", "actor_create_per_s", "1/s", kHigher, "ours", "process", "fork", ray, at(500)},
+      {"calls", "first_task_ms", "ms", kLower, "hello", "plain_hello", "exec of a program that prints a line", {}, at(100)},
+      {"calls", "first_task_4_nodes_ms", "ms", kLower, "hello", "plain_hello", "exec of a program that prints a line", {},
+       at(300)},
+      {"calls", "queued_task_bytes", "bytes", kLower, "ours_fresh", "", "", {}, at(1024), 1},
+      {"calls", "barrier_oversubscribed_us", "us", kLower, "barrier", "barrier_yield", "the same with sched_yield", {},
+       times_floor(1)},
+  };
+}
+
+std::vector<Row> objects() {
+  const char* const memcpy_warm = "memcpy into warm shared memory";
+  const char* const memcpy_mapped = "memcpy from a mapped file";
+  const char* const tcp = "one raw TCP loopback stream";
+  const std::vector<std::pair<std::string, std::string>> shm = {{"openmpi", "mpi"}, {"grpc", "grpc"}};
+  const std::vector<std::pair<std::string, std::string>> sock = {{"openmpi", "mpi_tcp"}, {"grpc", "grpc"}};
+  const std::vector<std::pair<std::string, std::string>> ray = {{"ray", "ray"}};
+  return {
+      {"objects", "get_local_ns", "ns", kLower, "ours", "", "", ray, at(1000)},
+      {"objects", "put_4k_us", "us", kLower, "ours", "memory", memcpy_warm, ray, {}},
+      {"objects", "put_1m_us", "us", kLower, "ours", "memory", memcpy_warm, ray, times_floor(1.3)},
+      {"objects", "put_1g_gbps", "GB/s", kHigher, "ours", "memory", memcpy_warm, ray, times_floor(0.8), 3},
+      {"objects", "pull_256m_shm_gbps", "GB/s", kHigher, "ours_shm", "memory", memcpy_mapped, shm, times_floor(0.8)},
+      {"objects", "pull_256m_sock_gbps", "GB/s", kHigher, "ours_sock", "tcp", tcp, sock, times_floor(0.8)},
+      {"objects", "pull_1m_shm_us", "us", kLower, "ours_shm", "memory", memcpy_mapped, shm, {}},
+      {"objects", "pull_1m_sock_us", "us", kLower, "ours_sock", "tcp", tcp, sock, {}},
+  };
+}
+
+}  // namespace
+
+std::vector<Row> all_rows() {
+  std::vector<Row> rows = calls();
+  for (Row& row : objects()) rows.push_back(std::move(row));
+  return rows;
+}
+
+}  // namespace mobula::bench

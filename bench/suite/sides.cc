@@ -1,0 +1,79 @@
+#include "bench/suite/sides.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <utility>
+
+namespace mobula::bench {
+namespace {
+
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
+SideCommand command(std::vector<std::string> argv, Environment environment = {}) {
+  SideCommand out;
+  out.argv = std::move(argv);
+  out.environment = std::move(environment);
+  if (::access(out.argv.front().c_str(), X_OK) != 0) out.missing = out.argv.front() + " was not built: its library was not found";
+  return out;
+}
+
+// libfabric, which Open MPI would load, calibrates for 0.2 s at start.
+SideCommand mpi(const std::string& program, Environment environment) {
+  environment.emplace_back("OMPI_MCA_mtl", "^ofi,psm,psm2");
+  environment.emplace_back("OMPI_MCA_rmaps_base_oversubscribe", "1");
+  environment.emplace_back("OMPI_ALLOW_RUN_AS_ROOT", "1");
+  environment.emplace_back("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+  SideCommand out = command({program}, std::move(environment));
+  out.argv = {"mpirun", "--oversubscribe", "--bind-to", "none", "-np", "2", program};
+  return out;
+}
+
+// bench/run says in the environment where the Python is that has Ray, or why there is none.
+SideCommand ray(const std::string& script) {
+  const char* python = std::getenv("MOBULA_BENCH_RAY_PYTHON");
+  const char* why = std::getenv("MOBULA_BENCH_RAY_MISSING");
+  SideCommand out;
+  out.argv = {python == nullptr ? "" : python, script};
+  if (python == nullptr) out.missing = why == nullptr ? "Ray is not installed" : why;
+  return out;
+}
+
+}  // namespace
+
+Sides::Sides(const Programs& programs, std::string log_directory) : log_directory_(std::move(log_directory)) {
+  const auto here = [&](const char* name) { return programs.directory + "/" + name; };
+  commands_["ours"] = command({here("bench_ours")});
+  commands_["ours_fresh"] = command({here("bench_ours")});
+  commands_["ours_fresh"].fresh = true;
+  for (const std::string link : {"shm", "sock"}) {
+    commands_["ours_" + link] = command({here("bench_ours")}, {{"MOBULA_NODES", "2"}, {"MOBULA_NODE_LINK", link}});
+  }
+  for (const std::string family : {"memory", "tcp", "process", "ucx"})
+    commands_[family] = command({here("bench_floor"), family});
+  commands_["hello"] = command({here("bench_start"), "hello world", programs.hello});
+  commands_["plain_hello"] = command({here("bench_start"), "hello world", here("bench_plain_hello")});
+  commands_["barrier"] = command({here("bench_barrier"), "engine"});
+  commands_["barrier_yield"] = command({here("bench_barrier"), "yield"});
+  commands_["grpc"] = command({here("grpc_peer")});
+  commands_["mpi"] = mpi(here("mpi_peer"), {{"OMPI_MCA_btl", "^ofi,openib"}});
+  commands_["mpi_tcp"] =
+      mpi(here("mpi_peer"), {{"OMPI_MCA_btl", "tcp,self"}, {"OMPI_MCA_pml", "ob1"}, {"OMPI_MCA_osc", "pt2pt"}});
+  if (programs.peers_wanted.contains("ray")) commands_["ray"] = ray(programs.sources + "/ray_peer.py");
+}
+
+bool Sides::wanted(const std::string& side) const { return commands_.contains(side); }
+
+Answer Sides::measure(const std::string& side, const std::string& metric, bool quick) {
+  const SideCommand& how = commands_.at(side);
+  if (!how.missing.empty()) return {std::nullopt, how.missing};
+  auto& process = running_[side];
+  if (!process || how.fresh) {
+    process.reset();
+    process = std::make_unique<SideProcess>(how, log_directory_ + "/" + side);
+    if (!versions_.contains(side)) versions_[side] = process->version();
+  }
+  return process->measure(metric, quick);
+}
+
+}  // namespace mobula::bench

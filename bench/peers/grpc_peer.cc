@@ -138,7 +138,8 @@ void add_pulls(Side& side, Clients& clients) {
   side.add("pull_256m_shm_gbps", [&, gbps](Effort e) {
     return gbps(clients.lowest([&](Client& c) { return c.pull_us(256 * kMiB, e.quick ? 1 : 2); }));
   });
-  side.add("pull_1m_shm_us", [&](Effort e) { return clients.lowest([&](Client& c) { return c.pull_us(kMiB, e.of(20)); }); });
+  side.add("pull_1m_shm_us",
+           [&](Effort e) { return clients.lowest([&](Client& c) { return c.pull_us(kMiB, e.of(20)); }); });
   side.add("pull_256m_sock_gbps",
            [&, gbps](Effort e) { return gbps(clients.loopback().pull_us(256 * kMiB, e.quick ? 1 : 2)); });
   side.add("pull_1m_sock_us", [&](Effort e) { return clients.loopback().pull_us(kMiB, e.of(20)); });

@@ -3,13 +3,14 @@
 //   mpirun -np 2 mpi_peer
 //
 // Between measurements rank 1 polls with pauses, so that it takes no core from the other sides.
-#include <mpi.h>
 #include <unistd.h>
 
 #include <cstddef>
 #include <cstring>
 #include <string>
 #include <vector>
+
+#include <mpi.h>
 
 #include "bench/sides/serve.h"
 #include "bench/sides/timing.h"
@@ -106,9 +107,11 @@ class Pair {
     const auto start = Clock::now();
     for (int left = count; left > 0; left -= kInFlight) {
       for (std::size_t i = 0; i < kInFlight; ++i) {
-        MPI_Irecv(in.data() + i * kPayloadBytes, kPayloadBytes, MPI_BYTE, 1 - rank_, kDataTag, MPI_COMM_WORLD, &requests[i]);
+        MPI_Irecv(in.data() + i * kPayloadBytes, kPayloadBytes, MPI_BYTE, 1 - rank_, kDataTag, MPI_COMM_WORLD,
+                  &requests[i]);
       }
-      for (int i = 0; leads() && i < kInFlight; ++i) MPI_Send(out, kPayloadBytes, MPI_BYTE, 1, kDataTag, MPI_COMM_WORLD);
+      for (int i = 0; leads() && i < kInFlight; ++i)
+        MPI_Send(out, kPayloadBytes, MPI_BYTE, 1, kDataTag, MPI_COMM_WORLD);
       for (auto& request : requests) {
         MPI_Wait(&request, MPI_STATUS_IGNORE);
         if (!leads()) MPI_Send(out, kPayloadBytes, MPI_BYTE, 0, kDataTag, MPI_COMM_WORLD);
@@ -136,7 +139,8 @@ void lead(Pair& pair) {
   const auto trip = [&](Effort e) { return pair.trips_us(e.of(4000)); };
   const auto rate = [&](Effort e) { return pair.answered_per_s(e.of(40'000)); };
   for (const char* metric : {"actor_call_sync_us", "task_sync_us"}) side.add(metric, trip);
-  for (const char* metric : {"actor_call_async_per_s", "actor_call_nn_per_s", "task_async_per_s"}) side.add(metric, rate);
+  for (const char* metric : {"actor_call_async_per_s", "actor_call_nn_per_s", "task_async_per_s"})
+    side.add(metric, rate);
   for (const std::string link : {"shm", "sock"}) {
     side.add("pull_256m_" + link + "_gbps", [&](Effort e) {
       return static_cast<double>(256 * kMiB) / pair.get_us(256 * kMiB, e.quick ? 1 : 2) / 1e3;

@@ -1,14 +1,15 @@
 // bench_barrier engine|yield: a counter barrier among four processes.
 //
-// `engine` waits as a thread in get() does (core/worker/engine.cc): it polls with `pause` while it holds one of the
-// host's spin tokens, else it yields; then it sleeps, on a futex here, since nothing but the counter can end the wait.
-// `yield` only ever yields.
+// `engine` waits as a thread in get() does (Engine::spin in core/worker/engine.cc): while it holds one of the host's
+// spin tokens it polls with `pause` and yields now and then, else it yields each time; when its budget is over it
+// sleeps, on a futex here, since nothing but the counter can end the wait. `yield` only ever yields.
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -77,19 +78,24 @@ class Barrier {
   }
   bool poll(std::uint32_t generation) {
     constexpr int kPollsPerClock = 32;
+    constexpr auto kBudgetMax = std::chrono::microseconds(50);
+    constexpr auto kBudgetMin = std::chrono::microseconds(2);
     if (token_ < 0) token_ = tokens_.acquire(pid_);
-    const auto until = Clock::now() + std::chrono::microseconds(token_ >= 0 ? 50 : 20);
+    const auto until =
+        Clock::now() + std::min<Clock::duration>(budget_, std::chrono::microseconds(token_ < 0 ? 20 : 50));
     do {
-      for (int i = 0; i < kPollsPerClock; ++i) {
+      for (int i = 0; token_ >= 0 && i < kPollsPerClock; ++i) {
         if (passed(generation)) return true;
-        if (token_ < 0) {
-          ::sched_yield();
-          break;
-        }
         cpu_relax();
       }
+      ::sched_yield();
+      if (passed(generation)) {
+        budget_ = std::min<Clock::duration>(budget_ * 2, kBudgetMax);
+        return true;
+      }
     } while (Clock::now() < until);
-    return passed(generation);
+    budget_ = std::max<Clock::duration>(budget_ / 2, kBudgetMin);
+    return false;
   }
   void sleep(std::uint32_t generation) {
     release_token();
@@ -107,6 +113,7 @@ class Barrier {
   const runtime::SpinTokens tokens_;
   const std::uint32_t pid_;
   int token_ = -1;
+  Clock::duration budget_ = std::chrono::microseconds(50);
 };
 
 void cross_all(Shared& shared, Policy policy, int count) {

@@ -36,8 +36,8 @@ double copy_own_us(std::size_t size, int count, int batch = 1) {
   return median_us(count, copy) / batch;
 }
 
-// From a mapped file into warm shared memory, as a pull between two nodes of a host does.  The source is written before each
-// copy, as a fresh object is.
+// From a mapped file into warm shared memory, as a pull between two nodes of a host does.  The source is written before
+// each copy, as a fresh object is.
 double copy_mapped_us(std::size_t size, int count) {
   const os::Mapping from = warm_shared(size);
   const os::Mapping to = warm_shared(size);
@@ -63,7 +63,8 @@ void add_memory_floors(Side& side) {
     const std::size_t size = e.quick ? 256 * kMiB : 1024 * kMiB;
     return gbps(size, copy_own_us(size, e.quick ? 1 : 2));
   });
-  side.add("pull_256m_shm_gbps", [](Effort e) { return gbps(256 * kMiB, copy_mapped_us(256 * kMiB, e.quick ? 1 : 2)); });
+  side.add("pull_256m_shm_gbps",
+           [](Effort e) { return gbps(256 * kMiB, copy_mapped_us(256 * kMiB, e.quick ? 1 : 2)); });
   side.add("pull_1m_shm_us", [](Effort e) { return copy_mapped_us(kMiB, e.of(40)); });
 }
 

@@ -1,4 +1,3 @@
-#include <mobula/mobula.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -7,6 +6,8 @@
 #include <fstream>
 #include <optional>
 #include <vector>
+
+#include <mobula/mobula.h>
 
 #include "bench/sides/ours.h"
 #include "bench/sides/timing.h"

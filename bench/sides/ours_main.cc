@@ -1,7 +1,7 @@
 // Mobula's side of the benchmark: a user's program and its workers.
-#include <mobula/mobula.h>
-
 #include <iostream>
+
+#include <mobula/mobula.h>
 
 #include "bench/sides/ours.h"
 #include "core/base/build_info.h"

@@ -1,4 +1,3 @@
-#include <mobula/mobula.h>
 #include <sched.h>
 
 #include <cstddef>
@@ -8,6 +7,8 @@
 #include <vector>
 
 #include <nlohmann/json.hpp>
+
+#include <mobula/mobula.h>
 
 #include "bench/sides/ours.h"
 #include "bench/sides/timing.h"

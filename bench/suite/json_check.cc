@@ -1,4 +1,5 @@
-// bench_json_check FILE: has the benchmark's JSON every row, with the right types, and did Mobula and the floors give numbers?
+// bench_json_check FILE: has the benchmark's JSON every row, with the right types, and did Mobula and the floors give
+// numbers?
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -37,7 +38,8 @@ void check_row(const Row& wanted, const json& row) {
   check_number(wanted.metric + ": ours", row.value("ours", json()));
   const json floor = row.value("floor", json());
   // UCX, and with it its floor, may have been left out of the build.
-  if (!wanted.floor.empty() && !(floor.is_null() && wanted.floor == "ucx")) check_number(wanted.metric + ": floor", floor);
+  if (!wanted.floor.empty() && !(floor.is_null() && wanted.floor == "ucx"))
+    check_number(wanted.metric + ": floor", floor);
   const json peers = row.value("peers", json::object());
   const json missing = row.value("missing", json::object());
   for (const auto& [peer, value] : peers.items()) {

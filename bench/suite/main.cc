@@ -95,7 +95,8 @@ std::vector<MeasuredRow> measure_all(const std::vector<Row>& rows, Sides& sides,
 }
 
 nlohmann::ordered_json versions(const Sides& sides) {
-  nlohmann::ordered_json out = {{"mobula", base::kVersion}, {"compiler", MOBULA_BENCH_COMPILER}, {"build", MOBULA_BENCH_BUILD}};
+  nlohmann::ordered_json out = {
+      {"mobula", base::kVersion}, {"compiler", MOBULA_BENCH_COMPILER}, {"build", MOBULA_BENCH_BUILD}};
   for (const auto& [side, version] : sides.versions()) {
     if (!version.empty()) out[side] = version;
   }
@@ -120,16 +121,18 @@ int run(const Options& options) {
   const int cores = use_cores(options.cores);
   const auto machine = describe_machine(cores);
   const LogDirectory logs;
-  Sides sides({here, here.parent_path() / "examples" / "hello", MOBULA_BENCH_PEERS, {options.peers.begin(), options.peers.end()}},
+  Sides sides({here,
+               here.parent_path() / "examples" / "hello",
+               MOBULA_BENCH_PEERS,
+               {options.peers.begin(), options.peers.end()}},
               logs.path());
   const std::vector<MeasuredRow> measured = measure_all(rows, sides, options.quick);
   const nlohmann::ordered_json report = {
       {"machine", machine}, {"versions", versions(sides)}, {"quick", options.quick}, {"rows", json_rows(measured)}};
   std::printf("%s", table(measured).c_str());
   const std::string caption = machine["processor"].get<std::string>() + ", " + std::to_string(cores) + " of " +
-                              machine["cores"].dump() + " cores, load " +
-                              machine["load_average_at_start"][0].dump() + " at start, " +
-                              machine["time"].get<std::string>();
+                              machine["cores"].dump() + " cores, load " + machine["load_average_at_start"][0].dump() +
+                              " at start, " + machine["time"].get<std::string>();
   if (!options.json.empty() && !write_file(options.json, report.dump(1) + "\n")) return 1;
   if (!options.svg.empty() && !write_file(options.svg, picture(measured, caption))) return 1;
   return 0;
@@ -142,8 +145,10 @@ int main(int argc, char** argv) {
   mobula::bench::Options options;
   CLI::App app("Measures Mobula beside the machine's floors and other systems.");
   app.add_option("suite", options.suites, "calls, objects; all when none is named");
-  app.add_option("--only", options.only, "These rows, by metric.")->expected(1);
-  app.add_option("--peer", options.peers, "Also this peer: ray.")->expected(1)->check(CLI::IsMember({"ray"}));
+  app.add_option("--only", options.only, "This row, by metric; again for another.")->allow_extra_args(false);
+  app.add_option("--peer", options.peers, "Also this peer: ray.")
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"ray"}));
   app.add_option("--json", options.json, "Write the rows here.");
   app.add_option("--svg", options.svg, "Draw the rows here.");
   app.add_option("--cores", options.cores, "All sides share this many CPUs.")->check(CLI::Range(1, 1024));

@@ -22,9 +22,9 @@ struct Dot {
 };
 
 const char* colour_of(const std::string& side) {
-  static const std::map<std::string, const char*> kColours = {
-      {"mobula", "#c0392b"}, {"floor", "#222222"}, {"grpc", "#2980b9"},
-      {"mpi", "#27ae60"},    {"openmpi", "#27ae60"}, {"ray", "#8e44ad"}};
+  static const std::map<std::string, const char*> kColours = {{"mobula", "#c0392b"},  {"floor", "#222222"},
+                                                              {"grpc", "#2980b9"},    {"mpi", "#27ae60"},
+                                                              {"openmpi", "#27ae60"}, {"ray", "#8e44ad"}};
   const auto found = kColours.find(side);
   return found == kColours.end() ? "#7f8c8d" : found->second;
 }
@@ -117,8 +117,8 @@ void draw_legend(std::ostringstream& out, const std::vector<MeasuredRow>& rows) 
   }
   int x = kLeft;
   for (const std::string& side : sides) {
-    out << "<circle cx='" << x << "' cy='16' r='5' fill='" << colour_of(side) << "'/><text x='" << x + 9
-        << "' y='20'>" << escaped(side) << "</text>\n";
+    out << "<circle cx='" << x << "' cy='16' r='5' fill='" << colour_of(side) << "'/><text x='" << x + 9 << "' y='20'>"
+        << escaped(side) << "</text>\n";
     x += 90;
   }
 }

@@ -89,11 +89,11 @@ std::string table(const std::vector<MeasuredRow>& rows) {
       out += padded(suite, 28, false) + padded("ours", 10, true) + "        goal              beside it\n";
     }
     const Figure& ours = row.ours;
-    out += "  " + padded(row.row.metric, 26, false) + padded(ours.median.value ? digits(*ours.median.value) : "-", 10, true) +
-           " " + padded(row.row.unit, 6, false) + " " + padded(goal_text(row, rows), 17, false) + " " + beside(row) + "\n";
+    out += "  " + padded(row.row.metric, 26, false) +
+           padded(ours.median.value ? digits(*ours.median.value) : "-", 10, true) + " " +
+           padded(row.row.unit, 6, false) + " " + padded(goal_text(row, rows), 17, false) + " " + beside(row) + "\n";
     const ordered_json why = missing(row);
-    for (const auto& [side, reason] : why.items())
-      out += "      " + side + ": " + reason.get<std::string>() + "\n";
+    for (const auto& [side, reason] : why.items()) out += "      " + side + ": " + reason.get<std::string>() + "\n";
   }
   return out;
 }

@@ -14,7 +14,8 @@ SideCommand command(std::vector<std::string> argv, Environment environment = {})
   SideCommand out;
   out.argv = std::move(argv);
   out.environment = std::move(environment);
-  if (::access(out.argv.front().c_str(), X_OK) != 0) out.missing = out.argv.front() + " was not built: its library was not found";
+  if (::access(out.argv.front().c_str(), X_OK) != 0)
+    out.missing = out.argv.front() + " was not built: its library was not found";
   return out;
 }
 

@@ -11,9 +11,9 @@ namespace mobula::bench {
 
 // Where the programs are.
 struct Programs {
-  std::string directory;  // Of the sides' executables.
-  std::string hello;      // The example.
-  std::string sources;    // bench/peers.
+  std::string directory;               // Of the sides' executables.
+  std::string hello;                   // The example.
+  std::string sources;                 // bench/peers.
   std::set<std::string> peers_wanted;  // Of those that run on request only: ray.
 };
 

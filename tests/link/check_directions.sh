@@ -57,7 +57,7 @@ only() {
   done < <(grep -rlE --include='*.h' --include='*.cc' --include='*.cpp' "^ *# *include +[<\"]($pattern)" "${existing[@]}" || true)
 }
 
-only 'ucp/|uct/|ucs/' transport/ucx bench
+only 'ucp/|uct/|ucs/' transport/ucx tests/transport/ucx bench
 only 'nccl|cuda' collective/nccl bench
 only 'hwloc' core/os
 only 'rdma/|infiniband/' transport/ofi transport/ucx

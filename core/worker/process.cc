@@ -318,6 +318,7 @@ Result<ObjectRef> Process::put(Encoder&& value) {
 Result<ObjectRef> Process::put_payload(const Encoder& value) {
   const std::size_t size = value.payload_bytes();
   Engine::Lock lock(engine_);
+  references_->process_drops();  // Memory that has just been let go is warm still.
   auto allocation = store_->allocate(lock, size);
   if (!allocation) return Error{allocation.error().code, allocation.error().what};
   lock.unlock();
@@ -329,6 +330,7 @@ Result<ObjectRef> Process::put_payload(const Encoder& value) {
 Result<std::unique_ptr<WritableObject>> Process::allocate(std::size_t payload_bytes) {
   if (payload_bytes <= kInlineBytesMax) return std::unique_ptr<WritableObject>(new HeapObject(payload_bytes));
   Engine::Lock lock(engine_);
+  references_->process_drops();
   auto allocation = store_->allocate(lock, payload_bytes);
   if (!allocation) return allocation.error();
   return std::unique_ptr<WritableObject>(new StoreObject(engine_, *store_, std::move(*allocation)));

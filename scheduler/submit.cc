@@ -72,7 +72,10 @@ void SubmitMachine::finished(base::Time now, const TaskFinished& e, base::Outbox
   leave_worker(e.task);
   if (worker.asked_back) {
     worker.asked_back = false;
-    if (is_open(worker)) bucket_in(key, e.worker);
+    if (is_open(worker)) {
+      --key.stalled;
+      bucket_in(key, e.worker);
+    }
   }
   worker.moved_at = now;
   measure(key, e.run_time);
@@ -92,6 +95,7 @@ void SubmitMachine::on(base::Time now, const TaskReturned& e, base::Outbox<Submi
   if (is_open(worker) && worker.tasks.size != 0) {
     bucket_out(keys_[worker.key], e.worker);
     worker.asked_back = true;
+    ++keys_[worker.key].stalled;
   }
   if (tasks_[e.task].cancelled) {
     end(e.task);
@@ -190,6 +194,7 @@ void SubmitMachine::on(base::Time now, const Recalled& e, base::Outbox<SubmitOut
   if (worker.state == WorkerState::kDraining) return;
   Key& key = keys_[worker.key];
   if (is_open(worker)) bucket_out(key, e.worker);
+  if (worker.asked_back) --key.stalled;
   worker.state = WorkerState::kDraining;
   --key.workers;
   if (worker.tasks.size == 0) {
@@ -263,10 +268,13 @@ bool SubmitMachine::is_valid() const {
     const Key& key = keys_[k];
     if (key.acked > key.seq || key.want > limits_.want_max) return false;
     std::uint32_t serving = 0;
+    std::uint32_t stalled = 0;
     for (const std::uint32_t id : live_workers_) {
-      serving += workers_[id].key == k && workers_[id].state == WorkerState::kServing;
+      if (workers_[id].key != k || workers_[id].state != WorkerState::kServing) continue;
+      ++serving;
+      stalled += workers_[id].asked_back;
     }
-    if (serving != key.workers) return false;
+    if (serving != key.workers || stalled != key.stalled) return false;
     for (std::size_t b = 0; b <= kDepthMax; ++b) {
       if ((key.buckets[b] != kNone) != ((key.filled >> b & 1) != 0)) return false;
       for (std::uint32_t w = key.buckets[b]; w != kNone; w = workers_[w].next) {

@@ -35,7 +35,8 @@ struct SubmitLimits {
 // Tasks of a key wait in one line.  A task goes to the worker with the fewest in flight, among equals to
 // the one used last; it waits behind others only while the tasks of the key are short: at most
 // pile_target of work, by the measured mean.  What waits behind a task that turns out long is taken
-// back.  Demand is the number of slots that would empty the queue in drain_target, at most one per task.
+// back.  Demand is the number of slots that would empty the queue in drain_target, at most one per task; a worker
+// whose task turned out long counts as one slot more, since it empties nothing.
 // A lease without work is kept for keep_idle, unless another key waits for slots, or it is recalled.
 //
 // A task that was in flight on a lost worker is retried while it has retries left, after a backoff; one that
@@ -90,7 +91,7 @@ class SubmitMachine {
     std::uint32_t next = kNone, previous = kNone;  // In its key's bucket.
     std::uint32_t key = 0;
     WorkerState state = WorkerState::kUnknown;
-    bool asked_back = false;  // TakeBack has been sent since the last result.
+    bool asked_back = false;  // It stalls: no result for stall_after; what waited behind the first task was taken back.
     base::Time moved_at{};    // Last result, or first push after none was in flight.
     base::LeaseId lease;
   };
@@ -100,6 +101,7 @@ class SubmitMachine {
     std::uint64_t filled = 0;                          // Bit n: buckets[n] is not empty.
     std::uint32_t depth = 1;
     std::uint32_t in_flight = 0, backing_off = 0, workers = 0;  // workers: serving ones.
+    std::uint32_t stalled = 0;                                  // Serving workers that were asked back.
     std::int64_t mean_ns = -1;                                  // Of run times, moving; -1: none yet.
     std::uint32_t want = 0;                                     // As last told.
     std::uint64_t seq = 0, acked = 0;

@@ -126,7 +126,10 @@ void SubmitMachine::forget_worker(std::uint32_t id, WorkerFate fate, base::Time 
   Worker& worker = workers_[id];
   Key& key = keys_[worker.key];
   if (is_open(worker)) bucket_out(key, id);
-  if (worker.state == WorkerState::kServing) --key.workers;
+  if (worker.state == WorkerState::kServing) {
+    --key.workers;
+    if (worker.asked_back) --key.stalled;
+  }
   worker.state = WorkerState::kUnknown;
   live_workers_.erase(std::find(live_workers_.begin(), live_workers_.end(), id));
   returning_[worker.lease] = {id, fate, now + limits_.resend_every};
@@ -138,20 +141,23 @@ void SubmitMachine::forget_worker(std::uint32_t id, WorkerFate fate, base::Time 
 }
 
 std::uint32_t SubmitMachine::wanted(const Key& key) const {
-  const std::uint64_t tasks = std::uint64_t{key.waiting.size} + key.in_flight;
+  const std::uint64_t all = std::uint64_t{key.waiting.size} + key.in_flight;
+  // What a stalled worker holds is its own affair: the others must empty the queue.
+  const std::uint64_t tasks = all > key.stalled ? all - key.stalled : 0;
   std::uint64_t slots = tasks;
   if (key.mean_ns >= 0 && tasks > 1) {
     const auto drain = static_cast<std::uint64_t>(limits_.drain_target.count());
     const std::uint64_t mean = std::min(static_cast<std::uint64_t>(key.mean_ns), drain);
     slots = std::clamp<std::uint64_t>((tasks * mean + drain - 1) / drain, 1, tasks);
   }
-  slots = std::max<std::uint64_t>(slots, key.workers);
+  slots = std::max<std::uint64_t>(slots + key.stalled, key.workers);
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, limits_.want_max));
 }
 
 void SubmitMachine::update_demand(base::Time now, std::uint32_t id, base::Outbox<SubmitOutput>& out) {
   Key& key = keys_[id];
   const std::uint32_t want = wanted(key);
+  if (key.waiting.size != 0) sweep_by(now + limits_.stall_after);  // Its workers may stall.
   if (want == key.want) return;
   const bool jump = want > key.want ? want >= 2 * key.want : want == 0;
   const bool shrinks_little = want < key.want && want > key.want / 2 && want > key.workers;
@@ -240,10 +246,11 @@ void SubmitMachine::sweep_worker(base::Time now, std::uint32_t id, base::Outbox<
     } else {
       sweep_by(worker.moved_at + limits_.keep_idle);
     }
-  } else if (worker.tasks.size > 1 && !worker.asked_back) {
+  } else if (!worker.asked_back && (worker.tasks.size > 1 || keys_[worker.key].waiting.size != 0)) {
     if (worker.moved_at + limits_.stall_after <= now) {
       take_back(id, out);
       measure(keys_[worker.key], now - worker.moved_at);
+      update_demand(now, worker.key, out);
     } else {
       sweep_by(worker.moved_at + limits_.stall_after);
     }
@@ -254,7 +261,8 @@ void SubmitMachine::sweep_worker(base::Time now, std::uint32_t id, base::Outbox<
 void SubmitMachine::take_back(std::uint32_t id, base::Outbox<SubmitOutput>& out) {
   bucket_out(keys_[workers_[id].key], id);
   workers_[id].asked_back = true;
-  out.emplace_back(TakeBack{id});
+  ++keys_[workers_[id].key].stalled;
+  if (workers_[id].tasks.size > 1) out.emplace_back(TakeBack{id});
 }
 
 }  // namespace mobula::scheduler

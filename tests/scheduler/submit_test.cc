@@ -116,6 +116,35 @@ TEST_F(SubmitTest, WhatWaitsBehindALongTaskIsTakenBackAndRunsElsewhere) {
   EXPECT_EQ(pushed[0].worker, 1u);
 }
 
+TEST_F(SubmitTest, AWorkerWithALongTaskIsNoSlotForTheOthers) {
+  submit(0, 0);
+  grant(0, 0);
+  done(0, 0, 0);  // Tasks of this key are short, one slot would do for many.
+  submit(1, 1);
+  submit(1, 2);
+  const auto stalled = tick(4);
+  EXPECT_EQ(all<TakeBack>(stalled).size(), 1u);
+  const auto asked = all<SetDemand>(stalled);
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].want, 2u);
+  EXPECT_TRUE(all<Push>(step(5, TaskReturned{0, 2})).empty());
+  EXPECT_EQ(all<Push>(grant(6, 1)).at(0).task, 2u);
+  EXPECT_EQ(all<SetDemand>(done(7, 2, 1)).size(), 0u) << "two slots are held, two are wanted";
+}
+
+TEST_F(SubmitTest, ATaskThatWaitsForAWorkerWithALongOneGetsASlotOfItsOwn) {
+  submit(0, 0);
+  grant(0, 0);
+  done(0, 0, 0, microseconds(150));  // Too long to be pipelined, short enough for one slot.
+  submit(1, 1);
+  EXPECT_TRUE(all<SetDemand>(submit(1, 2)).empty());
+  ASSERT_TRUE(machine.next_deadline().has_value());
+  EXPECT_LE(*machine.next_deadline(), at(3));
+  const auto asked = all<SetDemand>(tick(3));
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].want, 2u);
+}
+
 TEST_F(SubmitTest, TheTasksOfALostWorkerAreRetriedWhileRetriesAreLeft) {
   submit(0, 1, 0, 1);
   grant(0, 0);

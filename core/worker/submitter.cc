@@ -124,7 +124,7 @@ void Submitter::run(SubmitInput input) {
 }
 
 void Submitter::carry_out() {
-  if (out_.empty()) return;
+  if (out_.empty()) return arm_timer();  // A deadline may be all that the input has changed.
   carrying_out_ = true;
   for (;;) {
     for (std::size_t i = 0; i < out_.size(); ++i) do_output(scheduler::SubmitOutput(out_[i]));
@@ -400,6 +400,7 @@ void Submitter::arm_timer() {
     armed_.reset();
     tick();
   });
+  engine_.notify();  // A thread that sleeps knows only the deadlines from before.
 }
 
 }  // namespace mobula::runtime

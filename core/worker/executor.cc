@@ -142,9 +142,11 @@ void Executor::on_cancel(Peer& from, const CancelHeader& header) {
     ErrorInfo error;
     error.kind = base::ErrorKind::kCancelled;
     error.what = "the call was cancelled before it began";
-    (*it)->fail(error);
-    (*it)->state = RunningCall::State::kReady;
-    p_.engine.notify();
+    RunningCall& call = **it;
+    queue_.erase(it);
+    call.fail(error);
+    finish(call);
+    p_.engine.notify();  // Another may be first now.
     return;
   }
   const auto it = std::ranges::find_if(running_, mine);
@@ -350,7 +352,11 @@ void Executor::finish(RunningCall& call) {
   // What the call's arguments brought and what somebody here still holds is borrowed from now on; the caller's own hold, which
   // ends with the reply, covers it until the owner knows.
   call.arguments_.clear();
-  for (std::size_t i = 0; i < call.dependency_count_; ++i) call.dependencies_[i].ref = ObjectRef();
+  for (std::size_t i = 0; i < call.dependency_count_; ++i) {
+    auto& dependency = call.dependencies_[i];
+    if (dependency.ref) local(dependency.ref).remove_waiter(dependency);  // It failed, or was cancelled, while it waited.
+    dependency.ref = ObjectRef();
+  }
   for (const ObjectRef& ref : call.adopted) {
     LocalObject& object = local(ref);
     if (object.borrowed() && !ref->only_reference()) p_.references.borrow(object);

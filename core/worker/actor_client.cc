@@ -265,11 +265,22 @@ void ActorClient::subscribe(ActorState& actor) {
         if (state == nullptr) return;
         if (info) return on_info(*info);
         state->subscribed = false;
+        if (info.error().code == Code::kNotFound && ask_again(state)) return;
         if (state->phase != ActorState::Phase::kUnknown && info.error().code != Code::kNotFound) return;
         state->phase = ActorState::Phase::kDead;
         state->death = ErrorInfo{.kind = ErrorKind::kActorDied, .what = info.error().what};
         flush(*state);
       });
+}
+
+// A handle may be faster than the news of its actor: until the maker's registration has reached the GCS, that knows of none.
+bool ActorClient::ask_again(const std::shared_ptr<ActorState>& actor) {
+  constexpr int kAsksMax = 9;  // 2, 4, ... ms: a second in all.
+  if (actor->phase != ActorState::Phase::kUnknown || actor->unheard_of == kAsksMax) return false;
+  engine_.loop().after(std::chrono::milliseconds(1 << ++actor->unheard_of), [this, weak = std::weak_ptr(actor)] {
+    if (const auto state = weak.lock()) subscribe(*state);
+  });
+  return true;
 }
 
 // ---- calls ------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class ActorClient final : public CallTracker {
 
   std::shared_ptr<ActorState> state_of(const ActorId& id);
   void subscribe(ActorState& actor);
+  bool ask_again(const std::shared_ptr<ActorState>& actor);
   void arguments_ready(Task& task) override;
   void argument_failed(Task& task, const ErrorInfo& error) override;
   void register_actor(Task& task, Creation& creation);

@@ -48,6 +48,7 @@ class ActorState {
   std::deque<std::uint32_t> queue;      // Task slots, in the order of the calls; not sent.
   std::deque<std::uint32_t> in_flight;  // Sent and not answered, in order.
   std::optional<ErrorInfo> death;
+  int unheard_of = 0;               // How often the GCS did not know it yet.
   std::uint64_t losses = 0;         // How often its worker was lost: tells an old timer that it is old.
 };
 

@@ -34,9 +34,20 @@ std::optional<base::Time> deadline_of(TimeLimit limit) {
 // ---- objects.
 
 namespace {
+
+// Why a wait ended before its time, or that its time is over.
+std::shared_ptr<const base::ErrorInfo> early_end(TimeLimit limit, std::size_t settled, std::size_t wanted) {
+  if (!runtime::require_current().cancelled()) return timeout_info(limit.duration(), settled, wanted);
+  auto cancelled = std::make_shared<base::ErrorInfo>();
+  cancelled->kind = base::ErrorKind::kCancelled;
+  cancelled->what = "the task was cancelled while it waited";
+  return cancelled;
+}
+
 void check_given(const ObjectRef& ref) {
   if (!ref) throw_invalid("this Ref refers to nothing", "a Ref comes from a remote call, put() or seal()");
 }
+
 }  // namespace
 
 bool is_ready(const ObjectRef& ref) {
@@ -52,7 +63,7 @@ std::shared_ptr<const base::ErrorInfo> settle(const ObjectRef& ref, TimeLimit li
     const auto found = runtime::require_current().wait({&ref, 1}, 1, deadline_of(limit), runtime::FetchLocal::kYes);
     status = ref->status();
     if (found == 0 && status != ObjectStatus::kReady && status != ObjectStatus::kError) {
-      return timeout_info(limit.duration(), 0, 1);
+      return early_end(limit, 0, 1);
     }
   }
   if (status == ObjectStatus::kError) return std::make_shared<const base::ErrorInfo>(ref->error());
@@ -85,7 +96,7 @@ void settle_all(std::span<const ObjectRef> refs, TimeLimit limit) {
   if (refs.empty()) return;
   const std::size_t here =
       runtime::require_current().wait(refs, refs.size(), deadline_of(limit), runtime::FetchLocal::kYes);
-  if (here < refs.size()) throw_error(*timeout_info(limit.duration(), here, refs.size()));
+  if (here < refs.size()) throw_error(*early_end(limit, here, refs.size()));
 }
 
 std::vector<bool> wait_some(std::span<const ObjectRef> refs, const WaitOptions& options) {
@@ -94,7 +105,11 @@ std::vector<bool> wait_some(std::span<const ObjectRef> refs, const WaitOptions& 
   }
   for (const ObjectRef& ref : refs) check_given(ref);
   if (options.count != 0) {
-    runtime::require_current().wait(refs, options.count, deadline_of(options.timeout), runtime::FetchLocal::kNo);
+    const std::size_t here =
+        runtime::require_current().wait(refs, options.count, deadline_of(options.timeout), runtime::FetchLocal::kNo);
+    if (here < options.count && runtime::require_current().cancelled()) {
+      throw_error(*early_end(options.timeout, here, options.count));
+    }
   }
   std::vector<bool> done(refs.size());
   std::size_t left = options.count;

@@ -50,6 +50,7 @@ struct Context {
   std::string worker;
   std::string ns;
   std::uint32_t attempt = 0;  // 0 in the first run of a task.
+  bool cancelled = false;     // Somebody asked that this task stop: long ones that do not wait look here.
 };
 Context context();
 

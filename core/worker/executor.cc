@@ -27,6 +27,7 @@ std::uint64_t nanoseconds() {
 RunningCall& Executor::take_free() {
   if (free_.empty()) {
     pool_.push_back(std::make_unique<RunningCall>(*this));
+    pool_.back()->pool_index = pool_.size() - 1;
     free_.push_back(pool_.back().get());
   }
   RunningCall& call = *free_.back();
@@ -41,8 +42,9 @@ void Executor::give_back(RunningCall& call) {
     free_.push_back(&call);
     return;
   }
-  const auto at = std::ranges::find_if(pool_, [&](const auto& c) { return c.get() == &call; });
-  std::swap(*at, pool_.back());
+  const std::size_t at = call.pool_index;
+  std::swap(pool_[at], pool_.back());
+  pool_[at]->pool_index = at;
   pool_.pop_back();
 }
 

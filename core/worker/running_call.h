@@ -48,6 +48,7 @@ class RunningCall final : public Invocation {
   void note_adopted(const ObjectRef& ref) { adopted.push_back(ref); }
 
   State state = State::kFree;
+  std::size_t pool_index = 0;      // Where the executor keeps it.
   Peer* from = nullptr;            // Null for constructors.
   CallHeader header;
   const FunctionEntry* entry = nullptr;

@@ -1,7 +1,6 @@
 // gRPC's side of the benchmark: C++ unary calls with 64 bytes each way, and a server stream for bulk data, over a Unix
 // socket and over loopback.
 #include <grpcpp/grpcpp.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -151,18 +150,13 @@ void add_pulls(Side& side, Clients& clients) {
 int main() {
   using namespace mobula::bench;
   Side side(grpc::Version());
-  char directory[] = "/tmp/mobula-bench-XXXXXX";
-  if (::mkdtemp(directory) == nullptr) return 1;
-  const std::string path = std::string(directory) + "/grpc";
   {
-    const GrpcServer local("unix:" + path);
+    const GrpcServer local("unix-abstract:mobula-bench-" + std::to_string(::getpid()));  // Leaves no file.
     const GrpcServer loopback("127.0.0.1:0");
     Clients clients(local, loopback);
     add_calls(side, clients);
     add_pulls(side, clients);
     side.serve();
   }
-  ::unlink(path.c_str());
-  ::rmdir(directory);
   return 0;
 }

@@ -12,7 +12,7 @@ namespace mobula::bench {
 // A server in a process of its own, and a stub to call it.
 class GrpcServer {
  public:
-  // "unix:/path" or "127.0.0.1:0".  Before this process uses gRPC: it forks.
+  // "unix-abstract:name" or "127.0.0.1:0".  Before this process uses gRPC: it forks.
   explicit GrpcServer(const std::string& address);
   ~GrpcServer();
   GrpcServer(const GrpcServer&) = delete;

@@ -1,4 +1,5 @@
 // Measures Mobula beside the machine's floors and other systems.  bench/README.md says what each row is.
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -154,5 +155,6 @@ int main(int argc, char** argv) {
   app.add_option("--cores", options.cores, "All sides share this many CPUs.")->check(CLI::Range(1, 1024));
   app.add_flag("--quick", options.quick, "One short round: shows that all rows can be measured.");
   CLI11_PARSE(app, argc, argv);
+  ::signal(SIGPIPE, SIG_IGN);  // A side that has ended is its row's news, not our end.
   return mobula::bench::run(options);
 }

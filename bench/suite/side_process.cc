@@ -19,6 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 [[noreturn]] void become(const SideCommand& command, const std::string& log, int in, int out) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  ::signal(SIGPIPE, SIG_DFL);
   ::dup2(in, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
   const int err = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

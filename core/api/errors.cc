@@ -144,7 +144,10 @@ void throw_error(const base::Error& error) {
     case base::Code::kNotFound:
     case base::Code::kDenied:
     case base::Code::kAborted: info.kind = ErrorKind::kInvalid; break;
-    case base::Code::kExhausted: info.kind = ErrorKind::kObjectStoreFull; break;
+    case base::Code::kExhausted:
+      info.kind = ErrorKind::kObjectStoreFull;
+      info.remedy = "use a smaller value, drop references that are not needed, or give the store more: MOBULA_STORE_BYTES";
+      break;
     case base::Code::kUnavailable: info.kind = ErrorKind::kClusterDown; break;
     case base::Code::kLost: info.kind = ErrorKind::kObjectLost; break;
     case base::Code::kCancelled: info.kind = ErrorKind::kCancelled; break;

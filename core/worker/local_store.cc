@@ -17,6 +17,8 @@ Result<objstore::Allocation> LocalStore::allocate(Engine::Lock& lock, std::size_
     if (allocation || allocation.error().code != Code::kExhausted) return allocation;
     const auto leased = lease_slab(lock, client_.slab_bytes_needed());
     if (leased) continue;
+    // Larger than the whole store: no room either, and none that waiting would make.
+    if (leased.error().code == Code::kInvalid) return Error{Code::kExhausted, leased.error().what};
     if (leased.error().code != Code::kExhausted && leased.error().code != Code::kUnavailable) return leased.error();
     if (os::now() >= give_up) return Error{Code::kExhausted, leased.error().what};
     // Back-pressure: others may free something.  Nobody tells us, so look again soon.

@@ -1,5 +1,9 @@
 #include "core/raylet/worker_host.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "core/cluster/child_environment.h"
@@ -22,6 +26,21 @@ std::uint64_t random_token() {
   std::uint64_t token = 0;
   os::fill_random(&token, sizeof token);
   return token | 1;
+}
+
+// A worker takes this many of our descriptors: its output, pidfd, channel, and what is passed to it.  Without them it would
+// start and never be heard.
+constexpr std::size_t kDescriptorsPerWorker = 8;
+
+// Empty, or why there are too few for so many workers more.
+std::string lack_of_descriptors(std::size_t workers) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return {};
+  const os::Fd lowest(::fcntl(0, F_DUPFD_CLOEXEC, 0));  // They are taken from below.
+  const std::size_t wanted = workers * kDescriptorsPerWorker;
+  if (lowest.valid() && static_cast<std::size_t>(lowest.get()) + wanted <= limit.rlim_cur) return {};
+  const std::string used = lowest.valid() ? std::to_string(lowest.get()) : std::to_string(limit.rlim_cur);
+  return "the raylet has " + used + " of " + std::to_string(limit.rlim_cur) + " file descriptors in use (ulimit -n)";
 }
 
 }  // namespace
@@ -159,14 +178,18 @@ void WorkerHost::order(const JobId& id, std::uint32_t count) {
 }
 
 void WorkerHost::place_order(Job& job, const WorkerId& id) {
-  const Worker& worker = workers_.at(id);
-  auto output = logs_.open(id, worker.job);
-  if (!output) {
-    loop_.post([this, alive = alive_, token = worker.token, why = output.error().what] {
+  Worker& worker = workers_.at(id);
+  const auto refuse = [&](std::string why) {
+    loop_.post([this, alive = alive_, token = worker.token, why = std::move(why)] {
       if (*alive) failed(token, why);
     });
-    return;
-  }
+  };
+  const auto starting = std::ranges::count_if(workers_, [](const auto& w) { return w.second.placed && !w.second.ready; });
+  std::string why = lack_of_descriptors(static_cast<std::size_t>(starting) + 1);
+  if (!why.empty()) return refuse(std::move(why));
+  auto output = logs_.open(id, worker.job);
+  if (!output) return refuse(output.error().what);
+  worker.placed = true;
   job.source->start({worker.token, id, worker.job, output->out.get(), output->err.get()});
 }
 

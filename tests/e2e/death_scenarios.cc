@@ -1,0 +1,193 @@
+#include "tests/e2e/death_scenarios.h"
+
+#include <mobula/mobula.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/e2e/gate.h"
+
+namespace mobula::testing {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+int add(int a, int b) { return a + b; }
+int pass(const std::string& gate, int value) { return enter(gate) ? value : -1; }
+struct Counter {
+  int add(int k) { return n += k; }
+  int hold(const std::string& gate) { return enter(gate) ? n : -1; }
+  std::string node() { return context().node; }
+  int n = 0;
+};
+
+void say(const std::string& text) {
+  std::printf("%s\n", text.c_str());
+  std::fflush(stdout);
+}
+
+int fail(const std::string& text) {
+  say("FAILED: " + text);
+  return 1;
+}
+
+// Tasks, an actor, objects: then waits for what will never come.
+int busy() {
+  const Gate gate;
+  const auto a = actor<Counter>.with({.name = "busy", .lifetime = Lifetime::detached})();
+  const auto held = put(std::vector<char>(8u << 20));
+  std::vector<Ref<int>> refs;
+  for (int i = 0; i < 8; ++i) refs.push_back(remote<&pass>(gate.path(), i));
+  refs.push_back(a.at<&Counter::hold>()(gate.path()));
+  if (!gate.wait_entered(2)) return fail("nothing runs");
+  say("ready " + gate.path());
+  const auto begin = Clock::now();
+  try {
+    (void)get(refs, kSoon);
+    return fail("the tasks have ended");
+  } catch (const ClusterDown& error) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+    say("cluster down after " + std::to_string(ms.count()) + " ms: " + error.what());
+  }
+  const auto late = remote<&add>(1, 2).try_get(5s);
+  if (late.has_value() || late.error().kind() != ErrorKind::kClusterDown) return fail("a task was taken after the end");
+  const auto call = a.at<&Counter::add>()(1).try_get(5s);
+  if (call.has_value()) return fail("a call was answered after the end");
+  say("call: " + std::string(call.error().what()));
+  return 0;
+}
+
+// ---- a node dies.
+
+struct NodeFacts {
+  std::string id;
+  pid_t raylet = 0;
+};
+std::vector<NodeFacts> other_nodes() {
+  std::vector<NodeFacts> out;
+  const auto status = nlohmann::json::parse(cluster_status_json());
+  for (const auto& node : status["nodes"]) {
+    const auto id = node["id"].get<std::string>();
+    if (id.starts_with(context().node) || node["state"] != "ALIVE") continue;
+    out.push_back({id, node["pid"].get<pid_t>()});
+  }
+  return out;
+}
+
+template <class T>
+std::string outcome(const Ref<T>& ref, TimeLimit limit = kSoon) {
+  const auto got = ref.try_get(limit);
+  return got.has_value() ? "value" : std::to_string(static_cast<int>(got.error().kind())) + " " + got.error().what();
+}
+
+int lose_node() {
+  const auto others = other_nodes();
+  if (others.size() != 3) return fail("there are not four nodes");
+  const NodeFacts victim = others[1];
+  const Gate gate;
+  const NodeAffinity there{victim.id};
+  const NodeAffinity preferred{victim.id, true};
+  const auto last = remote<&pass>.with({.cpus = 0.5, .max_retries = 0, .scheduling = there})(gate.path(), 1);
+  if (!gate.wait_entered(1)) return fail("no task runs on the node");
+  const Gate retry_gate;
+  const auto again = remote<&pass>.with({.cpus = 0.5, .max_retries = 2, .scheduling = preferred})(retry_gate.path(), 2);
+  if (!retry_gate.wait_entered(1)) return fail("no second task runs on the node");
+  const auto a = actor<Counter>.with({.scheduling = there})();
+  if (!victim.id.starts_with(a.at<&Counter::node>()().get(kSoon))) return fail("the actor is elsewhere");
+  const auto moves = actor<Counter>.with({.max_restarts = 1, .scheduling = preferred})();
+  if (!victim.id.starts_with(moves.at<&Counter::node>()().get(kSoon))) return fail("the second actor is elsewhere");
+  const Gate actor_gate;
+  const auto held = a.at<&Counter::hold>()(actor_gate.path());
+  const auto object = remote<[] { return std::vector<char>(4u << 20, 'x'); }>.with({.scheduling = there})();
+  (void)wait(std::vector{object}, {.count = 1, .timeout = kSoon});
+  if (!object.ready()) return fail("no object was made on the node");
+
+  ::kill(victim.raylet, SIGKILL);
+  const auto begin = Clock::now();
+  say("task: " + outcome(last));
+  say("actor call: " + outcome(held));
+  say("object: " + outcome(object));
+  const auto told = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+  say("errors after " + std::to_string(told.count()) + " ms");
+  say("later call: " + outcome(a.at<&Counter::add>()(1)));
+  retry_gate.open();
+  say("retried task: " + outcome(again));
+  say("restarted actor: " + outcome(moves.at<&Counter::add>()(1)));
+  std::vector<Ref<int>> refs;
+  for (int i = 0; i < 100; ++i) refs.push_back(remote<&add>(i, 1));
+  if (get(refs, kSoon).back() != 100) return fail("work does not go on");
+  say("only there: " + outcome(remote<&add>.with({.scheduling = there})(1, 1)));
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+  say("done after " + std::to_string(ms.count()) + " ms");
+  return 0;
+}
+
+// ---- limits.
+
+// Each worker costs its raylet descriptors: where they do not suffice for all, fewer run at once, and none hangs.
+int few_descriptors() {
+  const Gate gate;
+  std::vector<Ref<int>> refs;
+  for (int i = 0; i < 40; ++i) refs.push_back(remote<&pass>.with({.cpus = 0.01})(gate.path(), i));
+  if (!gate.wait_entered(2)) return fail("nothing runs");
+  gate.open();
+  int values = 0;
+  for (const auto& ref : refs) {
+    const auto got = ref.try_get(15s);
+    if (!got.has_value() && got.error().kind() == ErrorKind::kTimeout) return fail("a task hangs");
+    values += got.has_value() ? 1 : 0;
+    if (!got.has_value()) say("error: " + outcome(ref));
+  }
+  say(std::to_string(values) + " values of 40");
+  return remote<&add>(1, 2).get(15s) == 3 ? 0 : fail("a wrong sum");
+}
+
+std::size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+int a_million() {
+  constexpr std::size_t kTasks = 1'000'000;
+  const Gate gate;
+  std::vector<Ref<int>> blockers;
+  for (unsigned i = 0; i < 32 * std::thread::hardware_concurrency(); ++i) blockers.push_back(remote<&pass>(gate.path(), 1));
+  if (!gate.wait_entered(1)) return fail("nothing runs");
+  std::vector<Ref<int>> refs;
+  refs.reserve(kTasks);
+  const std::size_t before = resident_bytes();
+  auto begin = Clock::now();
+  for (std::size_t i = 0; i < kTasks; ++i) refs.push_back(remote<&add>(static_cast<int>(i), 1));
+  const double submitted = std::chrono::duration<double>(Clock::now() - begin).count();
+  const std::size_t queued = resident_bytes() - before;
+  gate.open();
+  begin = Clock::now();
+  const auto values = get(refs, 60s);
+  const double ran = std::chrono::duration<double>(Clock::now() - begin).count();
+  for (std::size_t i = 0; i < kTasks; ++i) {
+    if (values[i] != static_cast<int>(i) + 1) return fail("task " + std::to_string(i) + " has another's value");
+  }
+  std::printf("queued: %zu bytes a task; submitted in %.2f s, ran in %.2f s\n", queued / kTasks, submitted, ran);
+  return 0;
+}
+
+}  // namespace
+
+int play(const std::string& scenario) {
+  static const std::map<std::string, int (*)()> scenarios{
+      {"busy", &busy}, {"lose_node", &lose_node}, {"few_descriptors", &few_descriptors}, {"a_million", &a_million}};
+  const auto it = scenarios.find(scenario);
+  return it == scenarios.end() ? fail("no such scenario") : it->second();
+}
+
+}  // namespace mobula::testing

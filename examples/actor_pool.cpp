@@ -1,10 +1,10 @@
 // A fixed pool of actors works off a list: whoever is done first gets the next piece.  Each actor counts what it has
 // done, as a worker with an expensive start (a model, a connection) would be reused.
-#include <mobula/mobula.h>
-
 #include <iostream>
 #include <map>
 #include <vector>
+
+#include <mobula/mobula.h>
 
 class Worker {
  public:

@@ -1,10 +1,10 @@
-// Fits a line by gradient descent.  An actor holds the weights; tasks compute gradients on their shards of the data, and
-// each step goes on as soon as any shard has an answer.
-#include <mobula/mobula.h>
-
+// Fits a line by gradient descent.  An actor holds the weights; tasks compute gradients on their shards of the data,
+// and each step goes on as soon as any shard has an answer.
 #include <cmath>
 #include <iostream>
 #include <vector>
+
+#include <mobula/mobula.h>
 
 struct Weights {
   double slope = 0;

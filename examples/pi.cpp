@@ -1,13 +1,13 @@
 // Estimates pi by throwing darts in many tasks.  Prints the estimate and how far it is off; the same seeds give the
 // same number every time.
-#include <mobula/mobula.h>
-
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <numbers>
 #include <vector>
+
+#include <mobula/mobula.h>
 
 // Darts of `count` that fall into the quarter circle, from a generator seeded with `seed` (SplitMix64).
 std::int64_t darts_inside(std::uint64_t seed, std::int64_t count) {

@@ -1,11 +1,11 @@
 // Heat flows through a rod that actors hold in pieces.  Each step every actor gives its edges to its neighbours: as
 // Refs, so that the cells travel from actor to actor and the driver only says who talks to whom.
-#include <mobula/mobula.h>
-
 #include <cmath>
 #include <iostream>
 #include <tuple>
 #include <vector>
+
+#include <mobula/mobula.h>
 
 class Piece {
  public:

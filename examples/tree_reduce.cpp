@@ -1,12 +1,12 @@
 // Adds many numbers by a tree of tasks: each level takes the Refs of the one below it as arguments, so nothing waits in
 // the driver and no number passes through it.
-#include <mobula/mobula.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <numeric>
 #include <vector>
+
+#include <mobula/mobula.h>
 
 using Numbers = std::vector<std::int64_t>;
 

@@ -4,11 +4,12 @@
 //
 // A word is a longest run of the letters A to Z and a to z, in lower case, byte by byte.  For the same files this is
 //   zcat -f FILES | LC_ALL=C tr -cs 'A-Za-z' '\n' | LC_ALL=C tr 'A-Z' 'a-z' | grep . | sort | uniq -c
-#include <mobula/mobula.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <iostream>
+
+#include <mobula/mobula.h>
 
 #include "wordcount_files.h"
 
@@ -22,8 +23,8 @@ int main(int argc, char** argv) {
   // Map: each task reads some files and splits its counts by word into as many parts as there are reducers.
   std::vector<mobula::Ref<Mapped>> mapped;
   for (Batch& batch : batches_of(options.roots)) {
-    mapped.push_back(mobula::remote<&map_files>.with({.name = "map", .scheduling = mobula::Spread{}})(
-        std::move(batch), options.parts));
+    mapped.push_back(mobula::remote<&map_files>.with({.name = "map", .scheduling = mobula::Spread{}})(std::move(batch),
+                                                                                                      options.parts));
   }
   Progress progress(mapped.size(), !options.json && isatty(STDERR_FILENO) != 0);
   std::vector<std::vector<mobula::Ref<Counts>>> shuffle(static_cast<std::size_t>(options.parts));

@@ -1,7 +1,5 @@
 #include "wordcount_files.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -12,6 +10,8 @@
 #include <iostream>
 #include <string_view>
 #include <system_error>
+
+#include <zlib.h>
 
 namespace wordcount {
 
@@ -83,8 +83,8 @@ std::vector<std::pair<std::string, std::int64_t>> sorted(const Counts& counts) {
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1024 * 1024); }
 
 void print_json(const std::vector<std::pair<std::string, std::int64_t>>& words, const Totals& totals, double seconds) {
-  std::printf("{\"files\": %lld, \"bytes\": %lld, \"seconds\": %.3f, \"nodes\": [", static_cast<long long>(totals.files),
-              static_cast<long long>(totals.bytes), seconds);
+  std::printf("{\"files\": %lld, \"bytes\": %lld, \"seconds\": %.3f, \"nodes\": [",
+              static_cast<long long>(totals.files), static_cast<long long>(totals.bytes), seconds);
   const char* comma = "";
   for (const auto& [node, t] : totals.nodes) {
     std::printf("%s{\"node\": \"%s\", \"files\": %lld, \"bytes\": %lld, \"task_seconds\": %.3f}", comma, node.c_str(),
@@ -110,11 +110,16 @@ Options parse(int argc, char** argv) {
       if (i + 1 == argc) usage(option, " wants a value");
       return argv[++i];
     };
-    if (option == "--root") out.roots.emplace_back(value());
-    else if (option == "--parts") out.parts = std::atoi(value());
-    else if (option == "--top") out.top = std::atoi(value());
-    else if (option == "--json") out.json = true;
-    else usage(option, " is no option");
+    if (option == "--root")
+      out.roots.emplace_back(value());
+    else if (option == "--parts")
+      out.parts = std::atoi(value());
+    else if (option == "--top")
+      out.top = std::atoi(value());
+    else if (option == "--json")
+      out.json = true;
+    else
+      usage(option, " is no option");
   }
   if (out.parts < 1) usage("--parts", " wants a number from 1");
   if (out.roots.empty()) {

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <mobula/mobula.h>
-
 #include <cstdint>
 #include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
+
+#include <mobula/mobula.h>
 
 // What wordcount does with files, and how it prints: everything that is not about tasks.
 namespace wordcount {

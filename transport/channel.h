@@ -21,8 +21,8 @@ struct Frame {
   std::uint16_t type = 0;
   std::uint16_t flags = 0;
   std::uint64_t request = 0;
-  ConstBytes payload;          // Lives until the callback returns.
-  std::vector<os::Fd> fds;     // Unix sockets only; at most 4.
+  ConstBytes payload;       // Lives until the callback returns.
+  std::vector<os::Fd> fds;  // Unix sockets only; at most 4.
 };
 inline constexpr std::uint16_t kFlagReply = 1;
 inline constexpr std::uint16_t kFlagError = 2;
@@ -37,7 +37,7 @@ inline constexpr std::size_t kFrameBytesMax = 64u << 20;
 class Channel {
  public:
   struct Callbacks {
-    std::function<void()> ready;                         // The handshake is done; peer() is proved.
+    std::function<void()> ready;  // The handshake is done; peer() is proved.
     std::function<void(Frame&&)> frame;
     std::function<void(const base::Error& why)> closed;  // Once, last; may destroy the Channel.
   };
@@ -46,8 +46,8 @@ class Channel {
 
   // Queues a frame; sent before ready() it leaves after the handshake.  kExhausted when more than
   // queue_bytes_max are waiting, kUnavailable when closed.  The descriptors are duplicated.
-  virtual Result<void> send(std::uint16_t type, std::uint16_t flags, std::uint64_t request,
-                            ConstBytes payload, std::span<const int> fds = {}) = 0;
+  virtual Result<void> send(std::uint16_t type, std::uint16_t flags, std::uint64_t request, ConstBytes payload,
+                            std::span<const int> fds = {}) = 0;
   virtual const PeerIdentity& peer() const = 0;
   virtual pid_t peer_pid() const = 0;  // Unix sockets: SO_PEERCRED; else 0.
   virtual bool is_ready() const = 0;
@@ -71,8 +71,7 @@ Result<std::unique_ptr<Channel>> connect_channel(os::EventLoop& loop, const std:
 class Listener {
  public:
   // Hands over each channel once its handshake is done; set its callbacks with `set`.
-  using Accepted = std::function<void(std::unique_ptr<Channel> channel,
-                                      std::function<void(Channel::Callbacks)> set)>;
+  using Accepted = std::function<void(std::unique_ptr<Channel> channel, std::function<void(Channel::Callbacks)> set)>;
   virtual ~Listener() = default;
   virtual const std::string& address() const = 0;  // As connect_channel takes it.
   virtual std::uint64_t refused() const = 0;       // Connections that did not prove themselves.

@@ -67,16 +67,14 @@ Key hkdf_sha256(const Key& secret, base::ConstBytes salt, std::string_view label
   // Without a salt RFC 5869 takes zeros, which HMAC pads a key with anyway; OpenSSL refuses a null pointer.
   static std::byte no_salt{};
   auto* const salt_bytes = salt.empty() ? &no_salt : const_cast<std::byte*>(salt.data());
-  const OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, kSha256, 0),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret_bytes, secret.size()),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt_bytes, salt.size()),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.data(), info.size()),
-      OSSL_PARAM_construct_end()};
+  const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, kSha256, 0),
+                               OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret_bytes, secret.size()),
+                               OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt_bytes, salt.size()),
+                               OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.data(), info.size()),
+                               OSSL_PARAM_construct_end()};
   const std::unique_ptr<EVP_KDF_CTX, void (*)(EVP_KDF_CTX*)> ctx(EVP_KDF_CTX_new(hkdf()), EVP_KDF_CTX_free);
   Key out{};
-  require(ctx != nullptr && EVP_KDF_derive(ctx.get(), raw(base::Bytes(out)), out.size(), params) == 1,
-          "HKDF-SHA256");
+  require(ctx != nullptr && EVP_KDF_derive(ctx.get(), raw(base::Bytes(out)), out.size(), params) == 1, "HKDF-SHA256");
   return out;
 }
 
@@ -92,8 +90,8 @@ struct FrameSeal::Cipher {
 };
 
 FrameSeal::FrameSeal(const Key& key) : cipher_(std::make_unique<Cipher>()) {
-  require(cipher_->ctx != nullptr && EVP_EncryptInit_ex(cipher_->ctx, EVP_aes_256_gcm(), nullptr,
-                                                        raw(base::ConstBytes(key)), nullptr) == 1,
+  require(cipher_->ctx != nullptr &&
+              EVP_EncryptInit_ex(cipher_->ctx, EVP_aes_256_gcm(), nullptr, raw(base::ConstBytes(key)), nullptr) == 1,
           "AES-256-GCM");
 }
 FrameSeal::~FrameSeal() = default;
@@ -106,12 +104,11 @@ Tag FrameSeal::next(base::ConstBytes header, base::ConstBytes payload) {
   Tag tag{};
   unsigned char none[16];
   const auto add = [&](base::ConstBytes b) {
-    return b.empty() ||
-           EVP_EncryptUpdate(cipher_->ctx, nullptr, &ignored, raw(b), static_cast<int>(b.size())) == 1;
+    return b.empty() || EVP_EncryptUpdate(cipher_->ctx, nullptr, &ignored, raw(b), static_cast<int>(b.size())) == 1;
   };
   const bool ok =
-      EVP_EncryptInit_ex(cipher_->ctx, nullptr, nullptr, nullptr, nonce.data()) == 1 && add(header) &&
-      add(payload) && EVP_EncryptFinal_ex(cipher_->ctx, none, &ignored) == 1 &&
+      EVP_EncryptInit_ex(cipher_->ctx, nullptr, nullptr, nullptr, nonce.data()) == 1 && add(header) && add(payload) &&
+      EVP_EncryptFinal_ex(cipher_->ctx, none, &ignored) == 1 &&
       EVP_CIPHER_CTX_ctrl(cipher_->ctx, EVP_CTRL_GCM_GET_TAG, static_cast<int>(tag.size()), tag.data()) == 1;
   require(ok, "AES-256-GMAC");
   return tag;

@@ -68,9 +68,9 @@ class Handshake {
   Result<void> feed(ConstBytes in, base::Buffer& out);
 
   bool done() const { return finished_; }
-  const PeerIdentity& peer() const { return peer_; }         // REQUIRES: done()
-  const DirectionKeys& keys() const { return keys_; }        // REQUIRES: done()
-  std::uint16_t version() const { return version_; }         // REQUIRES: done()
+  const PeerIdentity& peer() const { return peer_; }   // REQUIRES: done()
+  const DirectionKeys& keys() const { return keys_; }  // REQUIRES: done()
+  std::uint16_t version() const { return version_; }   // REQUIRES: done()
 
  private:
   enum class Step : std::uint8_t { kHello, kHeader, kBody };

@@ -74,8 +74,7 @@ class Endpoint {
   //
   // kExhausted: the bounded queue to this peer is full, nothing was taken; Inbox::writable() tells when
   // to go on.  kUnavailable: the peer is lost.  kInvalid: too long.
-  virtual Result<void> send(std::uint16_t type, ConstBytes header, ConstBytes payload,
-                            Completion* completion) = 0;
+  virtual Result<void> send(std::uint16_t type, ConstBytes header, ConstBytes payload, Completion* completion) = 0;
 
   // One-sided: the peer's code does not take part (on backends without one-sided hardware its
   // transport does).  Offsets and sizes are checked against the region.
@@ -119,8 +118,8 @@ struct Credentials {
 
 struct WorkerOptions {
   Credentials credentials;
-  std::string socket_directory;          // 0700; for Unix sockets.
-  std::string interface = "127.0.0.1";   // Address to listen on and connect from; never a wildcard.
+  std::string socket_directory;             // 0700; for Unix sockets.
+  std::string interface = "127.0.0.1";      // Address to listen on and connect from; never a wildcard.
   std::size_t queue_bytes_max = 64u << 20;  // Per peer, beyond what the link itself buffers.
   std::size_t ring_bytes = 256u << 10;      // shm: each direction of a pair; a power of two.
   std::size_t eager_bytes_max = 32u << 10;  // Longer payloads with a completion go by rendezvous.

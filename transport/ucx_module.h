@@ -6,11 +6,11 @@
 
 namespace mobula::transport {
 
-// The UCX backend without linking UCX: a module (libmobula_ucx.so) that is loaded when it is chosen.  A program that links UCX
-// gets its signal handlers and 1.5 ms more to start, whether it uses UCX or not.
+// The UCX backend without linking UCX: a module (libmobula_ucx.so) that is loaded when it is chosen.  A program that
+// links UCX gets its signal handlers and 1.5 ms more to start, whether it uses UCX or not.
 //
-// Looked for in MOBULA_MODULES, where Mobula was built, and where it was installed.  kUnavailable: it is in none of them, or the
-// program was linked without -rdynamic, or UCX has no device for the transports.
+// Looked for in MOBULA_MODULES, where Mobula was built, and where it was installed.  kUnavailable: it is in none of
+// them, or the program was linked without -rdynamic, or UCX has no device for the transports.
 enum class UcxListen { kTcp, kUnix };
 Result<std::unique_ptr<Worker>> load_ucx_worker(const WorkerOptions& options, Inbox& inbox, UcxListen listen);
 

@@ -165,7 +165,8 @@ void* check_instance(Invocation& invocation, const std::type_info& wanted) {
 
 namespace {
 
-// Whether the nested name of a mangled encoding has a part of internal linkage, which is marked by an L: N 1t L 8internal E.
+// Whether the nested name of a mangled encoding has a part of internal linkage, which is marked by an L: N 1t L
+// 8internal E.
 bool nested_internal(std::string_view encoding) {
   std::size_t at = 0;
   const auto digit = [&](std::size_t i) { return i < encoding.size() && encoding[i] >= '0' && encoding[i] <= '9'; };

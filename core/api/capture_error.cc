@@ -23,7 +23,7 @@ constexpr int kFramesMax = 40;
 
 struct ThrowPoint {
   const void* thrown = nullptr;  // The exception object.
-  int first = 0;  // The frame that threw, below those of the hook.
+  int first = 0;                 // The frame that threw, below those of the hook.
   int frames = 0;
   std::array<void*, kFramesMax> stack{};
 };
@@ -79,7 +79,8 @@ std::string stack_text(const ThrowPoint& point) {
   std::string out;
   for (int i = point.first; i < point.frames; ++i) {
     const std::string name = frame_name(point.stack[static_cast<std::size_t>(i)]);
-    if (name.find("mobula::detail::run_call<") != name.npos || name.find("mobula::detail::run_guarded") != name.npos) break;
+    if (name.find("mobula::detail::run_call<") != name.npos || name.find("mobula::detail::run_guarded") != name.npos)
+      break;
     out += name + "\n";
   }
   return out;

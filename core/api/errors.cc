@@ -146,7 +146,8 @@ void throw_error(const base::Error& error) {
     case base::Code::kAborted: info.kind = ErrorKind::kInvalid; break;
     case base::Code::kExhausted:
       info.kind = ErrorKind::kObjectStoreFull;
-      info.remedy = "use a smaller value, drop references that are not needed, or give the store more: MOBULA_STORE_BYTES";
+      info.remedy =
+          "use a smaller value, drop references that are not needed, or give the store more: MOBULA_STORE_BYTES";
       break;
     case base::Code::kUnavailable: info.kind = ErrorKind::kClusterDown; break;
     case base::Code::kLost: info.kind = ErrorKind::kObjectLost; break;

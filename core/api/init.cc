@@ -71,8 +71,13 @@ Session init(InitOptions options) {
 
 Context context() {
   const runtime::TaskContext c = runtime::require_current().context();
-  return {hex_or_empty(c.job),    hex_or_empty(c.task), hex_or_empty(c.actor), hex_or_empty(c.node),
-          hex_or_empty(c.worker), c.ns,                 c.attempt,
+  return {hex_or_empty(c.job),
+          hex_or_empty(c.task),
+          hex_or_empty(c.actor),
+          hex_or_empty(c.node),
+          hex_or_empty(c.worker),
+          c.ns,
+          c.attempt,
           runtime::require_current().cancelled()};
 }
 

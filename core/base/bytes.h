@@ -15,15 +15,10 @@ namespace mobula::base {
 using Bytes = std::span<std::byte>;
 using ConstBytes = std::span<const std::byte>;
 
-inline ConstBytes as_bytes(std::string_view s) {
-  return {reinterpret_cast<const std::byte*>(s.data()), s.size()};
-}
-inline std::string_view as_string_view(ConstBytes b) {
-  return {reinterpret_cast<const char*>(b.data()), b.size()};
-}
+inline ConstBytes as_bytes(std::string_view s) { return {reinterpret_cast<const std::byte*>(s.data()), s.size()}; }
+inline std::string_view as_string_view(ConstBytes b) { return {reinterpret_cast<const char*>(b.data()), b.size()}; }
 template <class T>
-  requires std::is_trivially_copyable_v<T>
-ConstBytes object_bytes(const T& v) {
+requires std::is_trivially_copyable_v<T> ConstBytes object_bytes(const T& v) {
   return {reinterpret_cast<const std::byte*>(&v), sizeof v};
 }
 
@@ -65,10 +60,8 @@ class Buffer {
   }
   void append(ConstBytes b) { append(b.data(), b.size()); }
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void put(const T& v) {
-    append(&v, sizeof v);
-  }
+  requires std::is_trivially_copyable_v<T>
+  void put(const T& v) { append(&v, sizeof v); }
   void put_string(std::string_view s) {  // u32 length, bytes.
     put(static_cast<std::uint32_t>(s.size()));
     append(s.data(), s.size());
@@ -111,7 +104,10 @@ class Cursor {
   bool ok() const { return ok_; }
   std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
   const std::byte* at() const { return at_; }
-  void fail() { ok_ = false; at_ = end_; }
+  void fail() {
+    ok_ = false;
+    at_ = end_;
+  }
 
   // The next n bytes, in place; an empty span and !ok() when they are not there.
   ConstBytes take(std::size_t n) {
@@ -124,8 +120,7 @@ class Cursor {
     return out;
   }
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  T get() {
+  requires std::is_trivially_copyable_v<T> T get() {
     T v{};
     const ConstBytes b = take(sizeof(T));
     if (ok_) std::memcpy(&v, b.data(), sizeof(T));

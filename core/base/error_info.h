@@ -13,10 +13,10 @@ namespace mobula::base {
 // The public error types, as they travel.  The numbers are part of the wire format.
 enum class ErrorKind : std::uint8_t {
   kNone = 0,
-  kTask = 1,               // The user's function threw.
+  kTask = 1,  // The user's function threw.
   kWorkerDied = 2,
-  kActorDied = 3,          // For good.
-  kActorUnavailable = 4,   // For now; the call may or may not have run.
+  kActorDied = 3,         // For good.
+  kActorUnavailable = 4,  // For now; the call may or may not have run.
   kNodeDied = 5,
   kObjectLost = 6,
   kOwnerDied = 7,
@@ -27,14 +27,26 @@ enum class ErrorKind : std::uint8_t {
   kUnschedulable = 12,
   kPendingCallsLimit = 13,
   kCollective = 14,
-  kInvalid = 15,           // A wrong argument or a call in the wrong state.
-  kClusterDown = 16,       // The GCS or this node's raylet is gone.
+  kInvalid = 15,      // A wrong argument or a call in the wrong state.
+  kClusterDown = 16,  // The GCS or this node's raylet is gone.
 };
 
 // Which standard exception the user's function threw, so that it can be caught by that type again.
 enum class StdException : std::uint8_t {
-  kNone = 0, kException, kRuntimeError, kLogicError, kInvalidArgument, kDomainError, kLengthError,
-  kOutOfRange, kRangeError, kOverflowError, kUnderflowError, kBadAlloc, kBadCast, kSystemError,
+  kNone = 0,
+  kException,
+  kRuntimeError,
+  kLogicError,
+  kInvalidArgument,
+  kDomainError,
+  kLengthError,
+  kOutOfRange,
+  kRangeError,
+  kOverflowError,
+  kUnderflowError,
+  kBadAlloc,
+  kBadCast,
+  kSystemError,
 };
 
 // An error with its evidence, as it travels between processes and lands in the user's exception.
@@ -47,10 +59,10 @@ struct ErrorInfo {
   std::string node;      // Host name and short node id.
   std::int64_t pid = 0;
   std::uint32_t attempt = 0;
-  std::string stack;     // One frame a line.
-  std::string cause;     // The error below this one, as text.
+  std::string stack;                  // One frame a line.
+  std::string cause;                  // The error below this one, as text.
   std::vector<std::string> evidence;  // "exit code 3", "signal 11 (SIGSEGV)", "store 12 of 64 MiB used".
-  std::string remedy;    // What to do.
+  std::string remedy;                 // What to do.
 };
 
 // Versioned binary form; decode checks every length and answers nullopt for anything malformed.

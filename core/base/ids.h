@@ -48,9 +48,7 @@ struct Id {
   }
   std::uint32_t index() const { return words[6]; }
   bool is_nil() const { return words == std::array<std::uint32_t, 7>{}; }
-  std::string bytes() const {
-    return std::string(reinterpret_cast<const char*>(words.data()), kBytes);
-  }
+  std::string bytes() const { return std::string(reinterpret_cast<const char*>(words.data()), kBytes); }
   std::string hex() const;        // 56 characters.
   std::string short_hex() const;  // The first 12, for people.
 

@@ -20,8 +20,7 @@ using Outbox = std::vector<Output>;
 // owns no thread, socket, clock or random source, and its outputs depend on nothing but the
 // sequence of inputs, so a driver over sockets and a driver over the simulator run the same code.
 template <class M>
-concept Machine = requires(M m, const M c, Time now, typename M::Input in,
-                           Outbox<typename M::Output> out) {
+concept Machine = requires(M m, const M c, Time now, typename M::Input in, Outbox<typename M::Output> out) {
   m.step(now, std::move(in), out);
   m.tick(now, out);
   { c.next_deadline() } -> std::same_as<std::optional<Time>>;

@@ -12,9 +12,7 @@ struct Amount {
   std::int64_t units = 0;
   static constexpr std::int64_t kPerOne = 10'000;
 
-  static Amount of(double v) {
-    return {static_cast<std::int64_t>(v * kPerOne + (v < 0 ? -0.5 : 0.5))};
-  }
+  static Amount of(double v) { return {static_cast<std::int64_t>(v * kPerOne + (v < 0 ? -0.5 : 0.5))}; }
   double value() const { return static_cast<double>(units) / kPerOne; }
   auto operator<=>(const Amount&) const = default;
 };

@@ -21,28 +21,28 @@ struct ExitStatus {
 };
 
 struct SpawnOptions {
-  std::string path;                    // Absolute; /proc/self/exe is allowed.
-  std::vector<std::string> argv;       // argv[0] included.
-  std::vector<std::string> env;        // "NAME=value"; exactly these.
-  std::string cwd;                     // Empty: ours.
+  std::string path;                      // Absolute; /proc/self/exe is allowed.
+  std::vector<std::string> argv;         // argv[0] included.
+  std::vector<std::string> env;          // "NAME=value"; exactly these.
+  std::string cwd;                       // Empty: ours.
   std::vector<std::pair<int, int>> fds;  // (ours, the child's number); 0, 1, 2 are inherited unless named.
   bool new_process_group = true;
-  bool die_with_parent = true;         // PR_SET_PDEATHSIG SIGKILL, race-free against a dead parent.
+  bool die_with_parent = true;  // PR_SET_PDEATHSIG SIGKILL, race-free against a dead parent.
 };
 
 // Starts a program with every other descriptor closed.  The thread that calls must outlive the child
 // when die_with_parent is set (pdeathsig follows the thread).
 base::Result<pid_t> spawn(const SpawnOptions& options);
 
-Fd open_pidfd(pid_t pid);                          // Invalid when there is no such process.
-std::optional<ExitStatus> reap(pid_t pid);         // Our own child; nullopt while it runs.
-ExitStatus wait_for(pid_t pid);                    // Blocks.
+Fd open_pidfd(pid_t pid);                   // Invalid when there is no such process.
+std::optional<ExitStatus> reap(pid_t pid);  // Our own child; nullopt while it runs.
+ExitStatus wait_for(pid_t pid);             // Blocks.
 bool process_exists(pid_t pid);
-void die_with_parent(pid_t expected_parent);       // For the child: also exits at once if it is gone.
-std::string self_exe();                            // Path of the running binary.
-std::string self_build_id();                       // GNU build-id of the running binary in hex; "" if it has none.
+void die_with_parent(pid_t expected_parent);         // For the child: also exits at once if it is gone.
+std::string self_exe();                              // Path of the running binary.
+std::string self_build_id();                         // GNU build-id of the running binary in hex; "" if it has none.
 std::string file_build_id(const std::string& path);  // The same of a file; "" when unreadable.
 std::vector<std::string> environment();
-void set_process_name(const std::string& name);    // Thread name, at most 15 bytes.
+void set_process_name(const std::string& name);  // Thread name, at most 15 bytes.
 
 }  // namespace mobula::os

@@ -28,8 +28,8 @@ std::uint64_t random_token() {
   return token | 1;
 }
 
-// A worker takes this many of our descriptors: its output, pidfd, channel, and what is passed to it.  Without them it would
-// start and never be heard.
+// A worker takes this many of our descriptors: its output, pidfd, channel, and what is passed to it.  Without them it
+// would start and never be heard.
 constexpr std::size_t kDescriptorsPerWorker = 8;
 
 // Empty, or why there are too few for so many workers more.
@@ -184,7 +184,8 @@ void WorkerHost::place_order(Job& job, const WorkerId& id) {
       if (*alive) failed(token, why);
     });
   };
-  const auto starting = std::ranges::count_if(workers_, [](const auto& w) { return w.second.placed && !w.second.ready; });
+  const auto starting =
+      std::ranges::count_if(workers_, [](const auto& w) { return w.second.placed && !w.second.ready; });
   std::string why = lack_of_descriptors(static_cast<std::size_t>(starting) + 1);
   if (!why.empty()) return refuse(std::move(why));
   auto output = logs_.open(id, worker.job);

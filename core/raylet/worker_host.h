@@ -60,7 +60,7 @@ class WorkerHost {
     std::uint64_t token = 0;
     pid_t pid = 0;  // 0 until it was started.
     bool registered = false;
-    bool placed = false;      // Its source was asked to start it.
+    bool placed = false;  // Its source was asked to start it.
     bool ready = false;
     os::EventLoop::Id deadline = 0;
     proto::ExitCause::Kind killed_as = proto::ExitCause::UNKNOWN;

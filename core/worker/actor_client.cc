@@ -103,7 +103,8 @@ Result<ActorRef> ActorClient::create(Engine::Lock& lock, const FunctionEntry& co
   if (await_arguments(task, *this)) register_actor(task, waiting);
   if (options.name.empty()) return ActorRef(state);
 
-  engine_.wait(lock, [&] { return waiting.answer.has_value() || down_; }, std::nullopt);
+  engine_.wait(
+      lock, [&] { return waiting.answer.has_value() || down_; }, std::nullopt);
   if (!waiting.answer) return Error{Code::kUnavailable, down_->what};
   const Result<proto::ActorInfo> answer = std::move(*waiting.answer);
   creations_.erase(id);
@@ -132,29 +133,28 @@ void ActorClient::register_actor(Task& task, Creation& creation) {
   if (!task.arguments.dependencies_.empty() || !task.arguments.contained_.empty()) {
     constructor_arguments_[creation.actor->id] = std::move(task.arguments);
   }
-  raylet_.rpc().ask<proto::ActorInfo>(
-      proto::REGISTER_ACTOR, creation.request, kGcsTimeout,
-      [this, actor = creation.actor](Result<proto::ActorInfo> answer) {
-        const auto it = creations_.find(actor->id);
-        if (it == creations_.end()) return;
-        if (!answer) {
-          ErrorInfo error;
-          error.kind = ErrorKind::kActorDied;
-          error.what = "the actor could not be created: " + answer.error().what;
-          actor->phase = ActorState::Phase::kDead;
-          actor->death = error;
-          flush(*actor);
-        } else if (answer->actor_id() == actor->id.bytes()) {
-          subscribe(*actor);
-          on_info(*answer);
-        }
-        if (it->second->request.spec().name().empty()) {
-          creations_.erase(it);
-        } else {
-          it->second->answer = std::move(answer);
-        }
-        engine_.notify();
-      });
+  raylet_.rpc().ask<proto::ActorInfo>(proto::REGISTER_ACTOR, creation.request, kGcsTimeout,
+                                      [this, actor = creation.actor](Result<proto::ActorInfo> answer) {
+                                        const auto it = creations_.find(actor->id);
+                                        if (it == creations_.end()) return;
+                                        if (!answer) {
+                                          ErrorInfo error;
+                                          error.kind = ErrorKind::kActorDied;
+                                          error.what = "the actor could not be created: " + answer.error().what;
+                                          actor->phase = ActorState::Phase::kDead;
+                                          actor->death = error;
+                                          flush(*actor);
+                                        } else if (answer->actor_id() == actor->id.bytes()) {
+                                          subscribe(*actor);
+                                          on_info(*answer);
+                                        }
+                                        if (it->second->request.spec().name().empty()) {
+                                          creations_.erase(it);
+                                        } else {
+                                          it->second->answer = std::move(answer);
+                                        }
+                                        engine_.notify();
+                                      });
   engine_.work_ended();
   // The constructor's task only carried the arguments: the actor's state says the rest.
   calls_.tasks().release(task);
@@ -231,7 +231,8 @@ Result<ActorRef> ActorClient::get_named(Engine::Lock& lock, const std::string& n
                                         *answer = std::move(reply);
                                         engine_.notify();
                                       });
-  engine_.wait(lock, [&] { return answer->has_value(); }, std::nullopt);
+  engine_.wait(
+      lock, [&] { return answer->has_value(); }, std::nullopt);
   const Result<proto::ActorInfo>& info = **answer;
   if (!info) return info.error();
   const auto id = ActorId::from_string(info->actor_id());
@@ -259,8 +260,7 @@ void ActorClient::subscribe(ActorState& actor) {
   proto::ActorQuery query;
   query.set_actor_id(actor.id.bytes());
   raylet_.rpc().ask<proto::ActorInfo>(
-      proto::SUBSCRIBE_ACTOR, query, kGcsTimeout,
-      [this, weak = actors_[actor.id]](Result<proto::ActorInfo> info) {
+      proto::SUBSCRIBE_ACTOR, query, kGcsTimeout, [this, weak = actors_[actor.id]](Result<proto::ActorInfo> info) {
         const auto state = weak.lock();
         if (state == nullptr) return;
         if (info) return on_info(*info);
@@ -273,7 +273,8 @@ void ActorClient::subscribe(ActorState& actor) {
       });
 }
 
-// A handle may be faster than the news of its actor: until the maker's registration has reached the GCS, that knows of none.
+// A handle may be faster than the news of its actor: until the maker's registration has reached the GCS, that knows of
+// none.
 bool ActorClient::ask_again(const std::shared_ptr<ActorState>& actor) {
   constexpr int kAsksMax = 9;  // 2, 4, ... ms: a second in all.
   if (actor->phase != ActorState::Phase::kUnknown || actor->unheard_of == kAsksMax) return false;
@@ -285,8 +286,8 @@ bool ActorClient::ask_again(const std::shared_ptr<ActorState>& actor) {
 
 // ---- calls ------------------------------------------------------------------------------------------
 
-void ActorClient::call(const ActorRef& ref, const FunctionEntry& method, const base::TaskId& id,
-                       Arguments&& arguments, std::span<ObjectRef> out) {
+void ActorClient::call(const ActorRef& ref, const FunctionEntry& method, const base::TaskId& id, Arguments&& arguments,
+                       std::span<ObjectRef> out) {
   ActorState& actor = *ref.state();
   Task& task = calls_.make(method, id, std::move(arguments), out);
   task.target = Target::kActor;
@@ -400,19 +401,13 @@ void ActorClient::on_info(const proto::ActorInfo& info) {
   actor->max_pending_calls = info.max_pending_calls();
   if (actor->class_name.empty()) actor->class_name = info.class_name();
   switch (info.state()) {
-    case proto::ActorInfo::ALIVE:
-      become_alive(*actor, info);
-      break;
-    case proto::ActorInfo::DEAD:
-      become_dead(*actor, info);
-      break;
+    case proto::ActorInfo::ALIVE: become_alive(*actor, info); break;
+    case proto::ActorInfo::DEAD: become_dead(*actor, info); break;
     case proto::ActorInfo::RESTARTING:
       actor->phase = ActorState::Phase::kRestarting;
       lose_in_flight(*actor, true);
       break;
-    default:
-      actor->phase = ActorState::Phase::kPending;
-      break;
+    default: actor->phase = ActorState::Phase::kPending; break;
   }
   engine_.notify();
 }
@@ -447,8 +442,9 @@ void ActorClient::lose_in_flight(ActorState& actor, bool may_retry) {
   std::vector<std::uint32_t> again;
   for (const std::uint32_t slot : lost) {
     Task& task = calls_.tasks().at(slot);
-    const bool retry = may_retry && !task.cancelled &&
-                       (actor.max_task_retries < 0 || task.attempt < static_cast<std::uint32_t>(actor.max_task_retries));
+    const bool retry =
+        may_retry && !task.cancelled &&
+        (actor.max_task_retries < 0 || task.attempt < static_cast<std::uint32_t>(actor.max_task_retries));
     if (retry) {
       ++task.attempt;
       task.state = Task::State::kReady;

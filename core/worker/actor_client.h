@@ -16,15 +16,15 @@ namespace mobula::runtime {
 
 // Actors as callers see them: creation, ordered calls, and what becomes of calls when the actor's process dies.
 //
-// Calls of one process to one actor are sent, and run, in the order in which they were made; a call whose arguments are not
-// there yet holds up those behind it.  Under the engine's lock.
+// Calls of one process to one actor are sent, and run, in the order in which they were made; a call whose arguments are
+// not there yet holds up those behind it.  Under the engine's lock.
 class ActorClient final : public CallTracker {
  public:
   ActorClient(Engine& engine, Calls& calls, Links& links, References& references, RayletLink& raylet);
   ~ActorClient();
 
-  // Registers with the GCS once the arguments are there.  Waits for the GCS's answer when the actor has a name, since that may
-  // be taken.
+  // Registers with the GCS once the arguments are there.  Waits for the GCS's answer when the actor has a name, since
+  // that may be taken.
   base::Result<ActorRef> create(Engine::Lock& lock, const FunctionEntry& constructor, const ActorSpecOptions& options,
                                 const ActorId& id, const base::JobId& job, Arguments&& arguments);
   void call(const ActorRef& actor, const FunctionEntry& method, const base::TaskId& id, Arguments&& arguments,
@@ -67,8 +67,8 @@ class ActorClient final : public CallTracker {
   References& references_;
   RayletLink& raylet_;
   std::unordered_map<ActorId, std::weak_ptr<ActorState>> actors_;
-  std::unordered_map<ActorId, std::unique_ptr<Creation>> creations_;   // Until the GCS has answered.
-  std::unordered_map<ActorId, Arguments> constructor_arguments_;           // Held for restarts while the actor lives.
+  std::unordered_map<ActorId, std::unique_ptr<Creation>> creations_;  // Until the GCS has answered.
+  std::unordered_map<ActorId, Arguments> constructor_arguments_;      // Held for restarts while the actor lives.
   std::optional<ErrorInfo> down_;
 };
 

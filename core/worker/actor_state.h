@@ -24,8 +24,8 @@ inline ObjectId handle_of(const ActorId& actor) {
   return id;
 }
 
-// An actor as this process knows it.  Shared by its handles (ActorRef) and by calls under way; everything but `id` under
-// the engine's lock.
+// An actor as this process knows it.  Shared by its handles (ActorRef) and by calls under way; everything but `id`
+// under the engine's lock.
 class ActorState {
  public:
   enum class Phase : std::uint8_t { kUnknown, kPending, kAlive, kRestarting, kDead };
@@ -38,18 +38,18 @@ class ActorState {
   std::uint64_t incarnation = 0;
   std::string class_name;
   ProcessAddress owner;
-  ObjectRef handle;                 // Empty for a detached actor and for one whose owner has gone.
+  ObjectRef handle;  // Empty for a detached actor and for one whose owner has gone.
   bool subscribed = false;
-  bool killed = false;              // By this process, for good: only its death is news.
+  bool killed = false;  // By this process, for good: only its death is news.
   int max_task_retries = 0;
   std::int64_t max_pending_calls = -1;
-  Peer* peer = nullptr;             // While alive and connected.
-  std::uint64_t next_sequence = 0;  // Of this incarnation.
+  Peer* peer = nullptr;                 // While alive and connected.
+  std::uint64_t next_sequence = 0;      // Of this incarnation.
   std::deque<std::uint32_t> queue;      // Task slots, in the order of the calls; not sent.
   std::deque<std::uint32_t> in_flight;  // Sent and not answered, in order.
   std::optional<ErrorInfo> death;
-  int unheard_of = 0;               // How often the GCS did not know it yet.
-  std::uint64_t losses = 0;         // How often its worker was lost: tells an old timer that it is old.
+  int unheard_of = 0;        // How often the GCS did not know it yet.
+  std::uint64_t losses = 0;  // How often its worker was lost: tells an old timer that it is old.
 };
 
 }  // namespace mobula::runtime

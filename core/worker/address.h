@@ -17,9 +17,9 @@ struct ProcessAddress {
   base::NodeId node;
   std::uint64_t incarnation = 0;  // Of the node.
   std::int64_t pid = 0;
-  std::string host_key;           // Equal where memory can be shared.
+  std::string host_key;  // Equal where memory can be shared.
   std::string host;
-  std::string shm;                // transport addresses; empty where the process lacks that transport.
+  std::string shm;  // transport addresses; empty where the process lacks that transport.
   std::string sock;
   std::string ucx;
 };

@@ -88,9 +88,8 @@ void Calls::adopt_returned_references(Task& task, Peer& from, const ReplyHeader&
   // The worker holds them until every owner knows us.
   CancelHeader release;
   release.call = header.call;
-  references_.after_borrows([this, worker = &from, release] {
-    links_.send(*worker, Hot::kRefsHeld, base::object_bytes(release), {});
-  });
+  references_.after_borrows(
+      [this, worker = &from, release] { links_.send(*worker, Hot::kRefsHeld, base::object_bytes(release), {}); });
 }
 
 bool Calls::read_results(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload) {

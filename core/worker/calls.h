@@ -19,16 +19,18 @@ class Calls {
   Calls(TaskTable& tasks, Links& links, References& references, ProcessMetrics& metrics)
       : tasks_(tasks), links_(links), references_(references), metrics_(metrics) {}
 
-  // A call with its results, which `out` refers to.  Owners are asked for arguments that were borrowed without their values.
+  // A call with its results, which `out` refers to.  Owners are asked for arguments that were borrowed without their
+  // values.
   Task& make(const FunctionEntry& function, const base::TaskId& id, Arguments&& arguments, std::span<ObjectRef> out);
-  // The arguments as a message carries them: their bytes, then what is known of each dependency.  Without dependencies that is
-  // arguments.bytes_ itself; else `scratch` holds it.
+  // The arguments as a message carries them: their bytes, then what is known of each dependency.  Without dependencies
+  // that is arguments.bytes_ itself; else `scratch` holds it.
   ConstBytes payload_of(Task& task, base::Buffer& scratch);
   // Sends the call to `worker`, which the task is then in flight on.
   void send(Task& task, Peer& worker, std::uint64_t incarnation);
   void send_cancel(Task& task, bool force, bool recursive);
 
-  // Gives every result its value and ends the task.  False when the reply is malformed (the results then hold an error).
+  // Gives every result its value and ends the task.  False when the reply is malformed (the results then hold an
+  // error).
   bool succeed(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload);
   // Gives every result the error and ends the task.
   void fail(Task& task, ErrorInfo error);

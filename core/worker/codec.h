@@ -28,14 +28,10 @@ class Encoder {
  public:
   void raw(const void* data, std::size_t n) { meta_.append(data, n); }
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void put(const T& v) {
-    meta_.put(v);
-  }
+  requires std::is_trivially_copyable_v<T>
+  void put(const T& v) { meta_.put(v); }
   // Long data, not copied: must stay unchanged until flatten() or the end of the encoder.
-  void buffer(ConstBytes data) {
-    buffers_.push_back(data);
-  }
+  void buffer(ConstBytes data) { buffers_.push_back(data); }
   // A reference inside the value: written by the runtime (id, owner), and held until the receiver is known
   // to the owner.
   void ref(const ObjectRef& ref);
@@ -73,10 +69,7 @@ class Decoder {
   }
   ConstBytes take(std::size_t n) { return cursor_.take(n); }
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  T get() {
-    return cursor_.get<T>();
-  }
+  requires std::is_trivially_copyable_v<T> T get() { return cursor_.get<T>(); }
   // The next buffer, in place.  Aligned to kBufferAlign when keep_alive() is not null.
   ConstBytes buffer();
   const std::shared_ptr<const void>& keep_alive() const { return keep_alive_; }

@@ -18,14 +18,14 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-// How long a wait spins before it sleeps: doubled when spinning found something, halved when it did not.  A process that
-// shares its core with the one it waits for only holds it up by spinning.
+// How long a wait spins before it sleeps: doubled when spinning found something, halved when it did not.  A process
+// that shares its core with the one it waits for only holds it up by spinning.
 constexpr base::Duration kSpinBudgetMax = microseconds(50);
 constexpr base::Duration kSpinBudgetMin = microseconds(2);
 constexpr base::Duration kYieldBudgetMax = microseconds(20);  // Without a token.
 constexpr auto kServiceTick = milliseconds(1);
-constexpr int kServiceIdleTicks = 50;             // Then the service thread sleeps until it is needed.
-constexpr std::uint64_t kRoundsPerLoop = 64;      // Sockets and timers are looked at this seldom while spinning.
+constexpr int kServiceIdleTicks = 50;         // Then the service thread sleeps until it is needed.
+constexpr std::uint64_t kRoundsPerLoop = 64;  // Sockets and timers are looked at this seldom while spinning.
 constexpr std::uint64_t kRoundsPerLoopWithSockets = 4;
 constexpr int kPollsPerClock = 32;
 
@@ -219,8 +219,9 @@ void Engine::wake_service_slowly() {
   loop_.wake();
 }
 
-// Sleeps while there is nothing to look after; else, each millisecond, does a round if nobody else did one.  With no thread
-// driving and no work known, a message from outside must still be answered: then it sleeps on the transports itself.
+// Sleeps while there is nothing to look after; else, each millisecond, does a round if nobody else did one.  With no
+// thread driving and no work known, a message from outside must still be answered: then it sleeps on the transports
+// itself.
 void Engine::serve() {
   os::set_process_name("mobula-service");
   std::uint64_t last = 0;

@@ -17,8 +17,8 @@ namespace mobula::runtime {
 
 // The one progress context of a process, with the one lock around everything that the process knows.
 //
-// The thread that waits makes the progress (ARCHITECTURE section 5): it polls the transports itself, spins while it has a
-// token, then sleeps in one poll() that every transport, socket and pidfd can end.  Other threads that wait meanwhile
+// The thread that waits makes the progress (ARCHITECTURE section 5): it polls the transports itself, spins while it has
+// a token, then sleeps in one poll() that every transport, socket and pidfd can end.  Other threads that wait meanwhile
 // follow it.  A service thread takes the engine only when nobody has for a while although there is work.
 class Engine {
  public:
@@ -58,8 +58,8 @@ class Engine {
   bool wait(Lock& lock, Done&& done, std::optional<base::Time> deadline,
             const std::function<void()>& before_sleep = nullptr) {
     if (done()) return true;
-    const Predicate predicate{[](const void* d) { return (*static_cast<std::remove_reference_t<Done>*>(const_cast<void*>(d)))(); },
-                              &done};
+    const Predicate predicate{
+        [](const void* d) { return (*static_cast<std::remove_reference_t<Done>*>(const_cast<void*>(d)))(); }, &done};
     return wait_slowly(lock, predicate, deadline, before_sleep);
   }
 
@@ -111,7 +111,7 @@ class Engine {
   std::condition_variable followers_wake_;
   std::atomic<std::uint32_t> contenders_{0};
   std::uint32_t followers_ = 0;
-  bool driven_ = false;           // A thread drives: it polls, or sleeps for all.
+  bool driven_ = false;  // A thread drives: it polls, or sleeps for all.
   bool driver_sleeps_ = false;
   std::uint64_t rounds_ = 0;
   std::uint64_t sleeps_ = 0;

@@ -16,9 +16,7 @@ namespace {
 constexpr std::size_t kCallsKept = 64;
 constexpr int kExtraThreadsMax = 4096;
 
-std::uint64_t nanoseconds() {
-  return static_cast<std::uint64_t>(os::now().time_since_epoch().count());
-}
+std::uint64_t nanoseconds() { return static_cast<std::uint64_t>(os::now().time_since_epoch().count()); }
 
 }  // namespace
 
@@ -273,9 +271,11 @@ void Executor::run() {
   Engine::Lock lock(p_.engine);
   for (;;) {
     // Coroutines that all wait for others hold no CPU either.
-    p_.engine.wait(lock, [this] { return runnable(); }, std::nullopt, [this] {
-      if (suspended_ != 0 && executing_ == 0) give_cpu_back();
-    });
+    p_.engine.wait(
+        lock, [this] { return runnable(); }, std::nullopt,
+        [this] {
+          if (suspended_ != 0 && executing_ == 0) give_cpu_back();
+        });
     take_cpu();
     if (exiting_ && queue_.empty() && running_.empty() && continuations_.empty()) ::_exit(0);
     if (run_continuation(lock)) continue;
@@ -286,9 +286,7 @@ void Executor::run() {
 }
 
 void Executor::work(Engine::Lock& lock) {
-  const auto has_call = [this] {
-    return !queue_.empty() && queue_.front()->state == RunningCall::State::kReady;
-  };
+  const auto has_call = [this] { return !queue_.empty() && queue_.front()->state == RunningCall::State::kReady; };
   for (;;) {
     p_.engine.wait(lock, has_call, std::nullopt);
     if (RunningCall* call = next()) run_one(lock, *call);
@@ -351,12 +349,13 @@ void Executor::finish(RunningCall& call) {
     error.what = "the call ended without a result";
     call.fail(error);
   }
-  // What the call's arguments brought and what somebody here still holds is borrowed from now on; the caller's own hold, which
-  // ends with the reply, covers it until the owner knows.
+  // What the call's arguments brought and what somebody here still holds is borrowed from now on; the caller's own
+  // hold, which ends with the reply, covers it until the owner knows.
   call.arguments_.clear();
   for (std::size_t i = 0; i < call.dependency_count_; ++i) {
     auto& dependency = call.dependencies_[i];
-    if (dependency.ref) local(dependency.ref).remove_waiter(dependency);  // It failed, or was cancelled, while it waited.
+    if (dependency.ref)
+      local(dependency.ref).remove_waiter(dependency);  // It failed, or was cancelled, while it waited.
     dependency.ref = ObjectRef();
   }
   for (const ObjectRef& ref : call.adopted) {
@@ -364,7 +363,8 @@ void Executor::finish(RunningCall& call) {
     if (object.borrowed() && !ref->only_reference()) p_.references.borrow(object);
   }
   call.adopted.clear();
-  // Handles of actors were borrowed when they were read; in the steady state no borrow is open and the reply leaves at once.
+  // Handles of actors were borrowed when they were read; in the steady state no borrow is open and the reply leaves at
+  // once.
   p_.references.after_borrows([this, &call] { send_reply(call); });
 }
 

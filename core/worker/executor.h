@@ -17,8 +17,8 @@ namespace mobula::runtime {
 
 // Runs what this worker is sent: tasks, or one actor's constructor and methods.
 //
-// Calls run in the order in which they came, on the main thread; an actor with max_concurrency n has n - 1 threads more.
-// Coroutines are resumed by the main thread.  The driver has an Executor too, for its coroutines.
+// Calls run in the order in which they came, on the main thread; an actor with max_concurrency n has n - 1 threads
+// more. Coroutines are resumed by the main thread.  The driver has an Executor too, for its coroutines.
 class Executor {
  public:
   struct Parts {
@@ -48,7 +48,8 @@ class Executor {
   void exit_when_idle();
   void queue_continuation(Continuation& continuation, CallScope* scope);
 
-  // Around a blocking wait in a task: gives the CPU and the tasks that wait behind this one back, and takes the CPU again.
+  // Around a blocking wait in a task: gives the CPU and the tasks that wait behind this one back, and takes the CPU
+  // again.
   void wait_began();
   void wait_ended();
 

@@ -98,7 +98,8 @@ std::string place_of(F* code) {
 }
 
 [[noreturn]] void die_of_hash(const FunctionEntry& first, const FunctionEntry& second) {
-  std::fprintf(stderr, "mobula: the names of two remote functions have the same hash; rename one of them:\n  %s\n  %s\n",
+  std::fprintf(stderr,
+               "mobula: the names of two remote functions have the same hash; rename one of them:\n  %s\n  %s\n",
                function_name(first).c_str(), function_name(second).c_str());
   std::abort();
 }
@@ -111,7 +112,9 @@ std::string function_inside(std::string_view mangled) {
   if (at == mangled.npos) return {};
   std::string name(mangled.substr(at + kAddressOf.size() - 2));
   // Not when the name abbreviates what stood before it.
-  if (name.starts_with("_ZNS_") || name.starts_with("_ZNKS_") || name.starts_with("_ZNS0") || name.starts_with("_ZNKS0")) return {};
+  if (name.starts_with("_ZNS_") || name.starts_with("_ZNKS_") || name.starts_with("_ZNS0") ||
+      name.starts_with("_ZNKS0"))
+    return {};
   for (int tries = 0; tries < 8 && !name.empty(); ++tries) {
     name.pop_back();
     if (const std::string text = demangle(name.c_str()); text != name) return text;

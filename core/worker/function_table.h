@@ -14,8 +14,8 @@ enum class FunctionKind : std::uint8_t { kTask, kConstructor, kMethod };
 // How a worker runs one of the user's functions.  One per function, filled by static initialisers in every
 // process of the job, so a task names it by `id` alone.
 struct FunctionEntry {
-  std::uint64_t id;    // hash64(name).
-  const char* name;    // Mangled name of the tag type that holds the function; unique per signature.
+  std::uint64_t id;  // hash64(name).
+  const char* name;  // Mangled name of the tag type that holds the function; unique per signature.
   FunctionKind kind;
   bool internal_linkage;  // Of an unnamed namespace or static: two of one name may differ.
   // Decodes the arguments, runs the function, hands over the results.  May throw whatever the user's code

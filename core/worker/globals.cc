@@ -19,9 +19,10 @@ Runtime* current() { return current_process(); }
 
 Runtime& require_current() {
   if (Runtime* runtime = current()) return *runtime;
-  std::fputs("mobula: this call needs a cluster: make mobula::init(argc, argv) the first line of main, and keep "
-             "what it returns while Mobula is used\n",
-             stderr);
+  std::fputs(
+      "mobula: this call needs a cluster: make mobula::init(argc, argv) the first line of main, and keep "
+      "what it returns while Mobula is used\n",
+      stderr);
   std::abort();
 }
 
@@ -59,8 +60,8 @@ void Arguments::add(Encoder&& value) {
     auto put = current_process()->put_payload(value);
     if (put) return add(*put, 0);
     failure_ = std::make_unique<ErrorInfo>();
-    failure_->kind = put.error().code == base::Code::kExhausted ? base::ErrorKind::kObjectStoreFull
-                                                                : base::ErrorKind::kInvalid;
+    failure_->kind =
+        put.error().code == base::Code::kExhausted ? base::ErrorKind::kObjectStoreFull : base::ErrorKind::kInvalid;
     failure_->what = "an argument of " + std::to_string(size) + " bytes does not fit into the node's store";
     failure_->evidence.push_back(put.error().what);
     failure_->remedy = "pass less, drop references that are not needed, or give the store more: MOBULA_STORE_BYTES";

@@ -127,7 +127,8 @@ class DriverSession final : public SessionImpl {
   Result<void> embed(const InitOptions& options) {
     // What the program asks for is weaker than what its user sets.
     base::Settings own;
-    if (options.nodes > 1) (void)own.set("nodes", std::to_string(options.nodes), base::SettingSource::kDefault, "init()");
+    if (options.nodes > 1)
+      (void)own.set("nodes", std::to_string(options.nodes), base::SettingSource::kDefault, "init()");
     for (const auto& [key, value] : options.settings) {
       const auto known = own.set(key, value, base::SettingSource::kDefault, "init()");
       if (!known) return known.error();

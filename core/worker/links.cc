@@ -91,8 +91,8 @@ void Links::send(Peer& peer, Hot type, base::ConstBytes header, base::ConstBytes
 void Links::flush(Peer& peer) {
   while (!peer.lost && !peer.backlog.empty()) {
     Peer::Waiting& first = peer.backlog.front();
-    const auto sent = peer.endpoint->send(static_cast<std::uint16_t>(first.type), first.header.view(),
-                                          first.payload.view(), nullptr);
+    const auto sent =
+        peer.endpoint->send(static_cast<std::uint16_t>(first.type), first.header.view(), first.payload.view(), nullptr);
     if (!sent) {
       if (sent.error().code != base::Code::kExhausted) lose(peer, sent.error());
       return;
@@ -159,8 +159,7 @@ void Links::accepted(transport::Endpoint& endpoint) {
   endpoint.user = slot.get();
 }
 
-void Links::message(transport::Endpoint& from, std::uint16_t type, base::ConstBytes header,
-                    base::ConstBytes payload) {
+void Links::message(transport::Endpoint& from, std::uint16_t type, base::ConstBytes header, base::ConstBytes payload) {
   auto* peer = static_cast<Peer*>(from.user);
   if (peer != nullptr) handler_.message(*peer, static_cast<Hot>(type), header, payload);
 }

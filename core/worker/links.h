@@ -28,9 +28,9 @@ struct Peer {
     base::Buffer header;
     base::Buffer payload;
   };
-  std::deque<Waiting> backlog;              // Messages the transport had no room for.
+  std::deque<Waiting> backlog;  // Messages the transport had no room for.
   std::size_t backlog_bytes = 0;
-  std::uint32_t worker_handle = ~0u;        // SubmitMachine's, while we lease it.
+  std::uint32_t worker_handle = ~0u;  // SubmitMachine's, while we lease it.
 };
 
 // What Links tells the process.
@@ -65,8 +65,8 @@ class Links final : public transport::Inbox {
   Peer& peer(const ProcessAddress& address);
   Peer* find(const base::WorkerId& id);
 
-  // Sends, connecting when needed; queues while the transport has no room, at most kBacklogBytesMax.  A message to a lost
-  // peer is dropped: peer_lost() has told or will tell.
+  // Sends, connecting when needed; queues while the transport has no room, at most kBacklogBytesMax.  A message to a
+  // lost peer is dropped: peer_lost() has told or will tell.
   void send(Peer& peer, Hot type, base::ConstBytes header, base::ConstBytes payload);
 
   // Somebody else knows that the process has ended.

@@ -34,10 +34,9 @@ bool is_well_framed(ConstBytes payload) {
 
 View aligned_block(std::size_t bytes) {
   const std::size_t n = align_up(bytes == 0 ? 1 : bytes, kBufferAlign);
-  auto* block = static_cast<std::byte*>(::operator new(n, std::align_val_t{kBufferAlign}));
-  std::shared_ptr<const void> keep(block, [](const void* p) {
-    ::operator delete(const_cast<void*>(p), std::align_val_t{kBufferAlign});
-  });
+  auto* block = static_cast<std::byte*>(::operator new (n, std::align_val_t{kBufferAlign}));
+  std::shared_ptr<const void> keep(
+      block, [](const void* p) { ::operator delete (const_cast<void*>(p), std::align_val_t{kBufferAlign}); });
   return {{block, bytes}, std::move(keep)};
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -40,15 +40,15 @@ class LocalObject final : public ObjectState {
 
   // What only some objects have.
   struct More {
-    std::vector<base::NodeId> holders;                                // Nodes with a copy; the first is the primary.
-    std::vector<ObjectRef> contained;                                 // References inside the value, held with it.
-    std::unordered_map<base::WorkerId, Peer*> borrowers;              // Owned here, held there.
-    std::vector<Peer*> asking;                                        // Asked for the value before it was there.
-    Peer* owner = nullptr;                                            // Of a borrowed object.
-    bool asked = false;                                               // We asked the owner for it.
+    std::vector<base::NodeId> holders;                    // Nodes with a copy; the first is the primary.
+    std::vector<ObjectRef> contained;                     // References inside the value, held with it.
+    std::unordered_map<base::WorkerId, Peer*> borrowers;  // Owned here, held there.
+    std::vector<Peer*> asking;                            // Asked for the value before it was there.
+    Peer* owner = nullptr;                                // Of a borrowed object.
+    bool asked = false;                                   // We asked the owner for it.
     bool pulling = false;
     bool borrow_sent = false;
-    std::function<void()> on_gone;                                    // Nobody anywhere holds it any more.
+    std::function<void()> on_gone;  // Nobody anywhere holds it any more.
   };
   More& more() {
     if (more_ == nullptr) more_ = std::make_unique<More>();
@@ -71,7 +71,7 @@ class LocalObject final : public ObjectState {
   void remove_waiter(Waiter& waiter);  // Harmless when it has been told.
 
   // Settling, each once.  The caller then runs take_waiters().
-  void settle_inline(ConstBytes payload);        // Copies.
+  void settle_inline(ConstBytes payload);  // Copies.
   void settle_view(View view);
   void settle_remote(std::uint64_t size) {
     size_ = size;
@@ -84,11 +84,11 @@ class LocalObject final : public ObjectState {
   // Waiters of the present status, in the order in which they came.
   Waiter* take_waiters();
 
-  std::uint64_t task = kNoTask;        // The task that makes it, while it runs.
+  std::uint64_t task = kNoTask;  // The task that makes it, while it runs.
   LocalObject* next_dropped = nullptr;
   std::atomic<bool> drop_queued{false};
   bool listed = false;
-  bool in_store = false;               // Our own node's store has a copy that we must free.
+  bool in_store = false;  // Our own node's store has a copy that we must free.
 
  private:
   void publish(ObjectStatus status) { status_.store(status, std::memory_order_release); }

@@ -22,7 +22,8 @@ Result<objstore::Allocation> LocalStore::allocate(Engine::Lock& lock, std::size_
     if (leased.error().code != Code::kExhausted && leased.error().code != Code::kUnavailable) return leased.error();
     if (os::now() >= give_up) return Error{Code::kExhausted, leased.error().what};
     // Back-pressure: others may free something.  Nobody tells us, so look again soon.
-    engine_.wait(lock, [] { return false; }, os::now() + std::chrono::milliseconds(10));
+    engine_.wait(
+        lock, [] { return false; }, os::now() + std::chrono::milliseconds(10));
   }
 }
 
@@ -36,7 +37,8 @@ Result<void> LocalStore::lease_slab(Engine::Lock& lock, std::uint64_t bytes) {
                                         *answer = std::move(reply);
                                         engine_.notify();
                                       });
-  engine_.wait(lock, [&answer] { return answer->has_value(); }, std::nullopt);
+  engine_.wait(
+      lock, [&answer] { return answer->has_value(); }, std::nullopt);
   const Result<proto::SlabGrant>& grant = **answer;
   if (!grant) return grant.error();
   return client_.add_slab({grant->offset(), grant->size()});

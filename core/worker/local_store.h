@@ -20,12 +20,13 @@ class LocalStore {
   LocalStore(Engine& engine, RayletLink& raylet, objstore::StoreClient client)
       : engine_(engine), raylet_(raylet), client_(std::move(client)) {}
 
-  // Waits for a slab when needed: the lock is given up and taken again meanwhile.  kExhausted with the store's numbers when
-  // no room was made within `full_timeout`.
+  // Waits for a slab when needed: the lock is given up and taken again meanwhile.  kExhausted with the store's numbers
+  // when no room was made within `full_timeout`.
   base::Result<objstore::Allocation> allocate(Engine::Lock& lock, std::size_t bytes);
   void set_full_timeout(base::Duration timeout) { full_timeout_ = timeout; }
 
-  base::Result<objstore::Sealed> seal(objstore::Allocation&& allocation, const base::ObjectId& id, objstore::Copy copy) {
+  base::Result<objstore::Sealed> seal(objstore::Allocation&& allocation, const base::ObjectId& id,
+                                      objstore::Copy copy) {
     return client_.seal(std::move(allocation), id, copy);
   }
   void abort(objstore::Allocation&& allocation) { client_.abort(std::move(allocation)); }

@@ -12,17 +12,17 @@ namespace mobula::runtime {
 inline constexpr std::uint8_t kMessageVersion = 1;
 
 enum class Hot : std::uint16_t {
-  kCall = 1,      // CallHeader; payload: arguments, then dependencies.
-  kReply,         // ReplyHeader; payload: one Returned per return, or an encoded ErrorInfo.
-  kCancel,        // CancelHeader.
-  kObjectGet,     // ObjectHeader: borrower to owner, answered once the object settles.
-  kObjectValue,   // ObjectHeader; payload: one Returned, or an encoded ErrorInfo.
-  kBorrow,        // ObjectHeader: the sender holds the object from now on.  Answered by kBorrowed.
-  kBorrowed,      // ObjectHeader; status says whether the owner still had it.
-  kRelease,       // ObjectHeader: the sender's last reference is gone.
-  kLocation,      // ObjectHeader; payload: NodeId.  A secondary copy was made there.
-  kRefsHeld,      // CancelHeader: the caller has borrowed every reference that this call's reply held.
-  kTakeBack,      // CancelHeader, call unused: answer every task of mine that has not begun with kReturned.
+  kCall = 1,     // CallHeader; payload: arguments, then dependencies.
+  kReply,        // ReplyHeader; payload: one Returned per return, or an encoded ErrorInfo.
+  kCancel,       // CancelHeader.
+  kObjectGet,    // ObjectHeader: borrower to owner, answered once the object settles.
+  kObjectValue,  // ObjectHeader; payload: one Returned, or an encoded ErrorInfo.
+  kBorrow,       // ObjectHeader: the sender holds the object from now on.  Answered by kBorrowed.
+  kBorrowed,     // ObjectHeader; status says whether the owner still had it.
+  kRelease,      // ObjectHeader: the sender's last reference is gone.
+  kLocation,     // ObjectHeader; payload: NodeId.  A secondary copy was made there.
+  kRefsHeld,     // CancelHeader: the caller has borrowed every reference that this call's reply held.
+  kTakeBack,     // CancelHeader, call unused: answer every task of mine that has not begun with kReturned.
 };
 
 // The second word of every header.
@@ -32,12 +32,12 @@ struct CallHeader {
   std::uint8_t version = kMessageVersion;
   Target target = Target::kTask;
   std::uint16_t returns = 1;
-  std::uint32_t arguments = 0;        // How many.
-  std::uint64_t call = 0;             // The caller's handle, repeated in the reply.
+  std::uint32_t arguments = 0;  // How many.
+  std::uint64_t call = 0;       // The caller's handle, repeated in the reply.
   std::uint64_t function = 0;
-  std::uint64_t sequence = 0;         // Actors: 0, 1, ... per caller and incarnation.
-  std::uint64_t incarnation = 0;      // Actors: which run of the actor is meant.
-  std::uint32_t argument_bytes = 0;   // Dependencies begin here in the payload.
+  std::uint64_t sequence = 0;        // Actors: 0, 1, ... per caller and incarnation.
+  std::uint64_t incarnation = 0;     // Actors: which run of the actor is meant.
+  std::uint32_t argument_bytes = 0;  // Dependencies begin here in the payload.
   std::uint32_t dependencies = 0;
   std::uint32_t attempt = 0;
   base::TaskId task;
@@ -57,7 +57,7 @@ struct ReplyHeader {
   std::uint16_t returns = 0;
   std::uint32_t references = 0;  // How many references the values hold; they follow the returns.
   std::uint64_t call = 0;
-  std::uint64_t run_ns = 0;      // Tasks: how long the user's code ran.
+  std::uint64_t run_ns = 0;  // Tasks: how long the user's code ran.
 };
 static_assert(std::is_trivially_copyable_v<ReplyHeader> && sizeof(ReplyHeader) == 24);
 
@@ -65,10 +65,10 @@ static_assert(std::is_trivially_copyable_v<ReplyHeader> && sizeof(ReplyHeader) =
 enum class Place : std::uint8_t { kInline = 0, kStore = 1 };
 struct Returned {
   Place place = Place::kInline;
-  std::uint8_t holders = 0;      // kStore: NodeIds that follow.
+  std::uint8_t holders = 0;  // kStore: NodeIds that follow.
   std::uint16_t reserved = 0;
   std::uint32_t reserved2 = 0;
-  std::uint64_t size = 0;        // Of the payload.
+  std::uint64_t size = 0;  // Of the payload.
 };
 static_assert(sizeof(Returned) == 16);
 

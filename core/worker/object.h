@@ -27,7 +27,7 @@ enum class ObjectStatus : std::uint32_t {
 
 // The bytes of a value, kept alive by whatever holds them (a heap block or a pin in the store).  Copies share.
 struct View {
-  ConstBytes bytes;                         // A payload: see codec.h.
+  ConstBytes bytes;  // A payload: see codec.h.
   std::shared_ptr<const void> keep_alive;
 };
 
@@ -44,8 +44,8 @@ class ObjectState {
   const ObjectId& id() const { return id_; }
   ObjectStatus status() const { return status_.load(std::memory_order_acquire); }
   bool settled() const { return status() != ObjectStatus::kPending; }
-  const View& view() const { return view_; }             // REQUIRES: kReady.
-  const ErrorInfo& error() const { return *error_; }     // REQUIRES: kError.
+  const View& view() const { return view_; }          // REQUIRES: kReady.
+  const ErrorInfo& error() const { return *error_; }  // REQUIRES: kError.
 
   // The decoded value, made once per process by the API and destroyed with the state.  Set under the API's own
   // synchronisation: the first pointer stored wins, the loser destroys its own.

@@ -46,8 +46,8 @@ ErrorInfo store_error(const base::Error& why, std::size_t bytes) {
 Process::Process(const ProcessOptions& options, const Registration& registration)
     : is_driver_(options.is_driver), job_(registration.job), ns_(registration.ns) {
   // What threads outside tasks submit derives from this: the job for the driver, the worker's id elsewhere.
-  root_.task = is_driver_ ? base::TaskId::from_bytes(job_.words.data())
-                          : base::TaskId::from_bytes(options.worker.words.data());
+  root_.task =
+      is_driver_ ? base::TaskId::from_bytes(job_.words.data()) : base::TaskId::from_bytes(options.worker.words.data());
   root_.task.words[6] = 0;
   root_.job = job_;
 }
@@ -92,8 +92,8 @@ base::Result<std::unique_ptr<Process>> Process::join(const ProcessOptions& optio
   p.links_->set_self(self);
 
   if (r.store_descriptors.size() < 2) return Error{Code::kInvalid, "the raylet gave no store"};
-  auto store = objstore::StoreClient::attach(std::move(r.store_descriptors[0]), std::move(r.store_descriptors[1]),
-                                             r.store_slot);
+  auto store =
+      objstore::StoreClient::attach(std::move(r.store_descriptors[0]), std::move(r.store_descriptors[1]), r.store_slot);
   if (!store) return store.error();
   p.store_ = std::make_unique<LocalStore>(p.engine_, *p.raylet_, std::move(*store));
   SpinTokens tokens;
@@ -139,10 +139,11 @@ base::Result<void> Process::open_transports(const ProcessOptions& options, const
     links_->use_sock(std::move(*sock));
   }
   // RDMA only between hosts, and only where the hardware is, unless somebody asks for it by name.
-  const bool rdma = link == "ucx" || (several_hosts && (link.empty() || link == "auto") && transport::has_rdma_device());
+  const bool rdma =
+      link == "ucx" || (several_hosts && (link.empty() || link == "auto") && transport::has_rdma_device());
   if (rdma) {
-    auto ucx = transport::load_ucx_worker(
-        w, *links_, several_hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix);
+    auto ucx = transport::load_ucx_worker(w, *links_,
+                                          several_hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix);
     if (!ucx) return ucx.error();
     self.ucx = (*ucx)->address();
     links_->use_ucx(std::move(*ucx));
@@ -160,9 +161,8 @@ void Process::serve_raylet() {
   rpc::Rpc& rpc = raylet_->rpc();
   using rpc::Responder;
   rpc.on<proto::Grant>(proto::GRANT, [this](proto::Grant&& m, Responder r) { submitter_->on_grant(m, std::move(r)); });
-  rpc.on<proto::ReturnLease>(proto::RECALL, [this](proto::ReturnLease&& m, Responder) {
-    submitter_->on_recall(m.lease_id());
-  });
+  rpc.on<proto::ReturnLease>(proto::RECALL,
+                             [this](proto::ReturnLease&& m, Responder) { submitter_->on_recall(m.lease_id()); });
   rpc.on<proto::WorkerLost>(proto::WORKER_LOST,
                             [this](proto::WorkerLost&& m, Responder) { submitter_->on_worker_lost(m); });
   rpc.on<proto::Unschedulable>(proto::UNSCHEDULABLE,
@@ -182,8 +182,7 @@ void Process::serve_raylet() {
     if (m.force()) ::_exit(0);
     executor_->exit_when_idle();
   });
-  rpc.on<proto::ClusterDown>(proto::CLUSTER_DOWN,
-                             [this](proto::ClusterDown&& m, Responder) { cluster_down(m.why()); });
+  rpc.on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, Responder) { cluster_down(m.why()); });
   rpc.on<proto::LogLines>(proto::LOG_LINES, [](proto::LogLines&& m, Responder) {
     for (const proto::LogLine& line : m.lines()) print_log_line(line);
   });
@@ -227,7 +226,8 @@ void Process::finish_job(bool succeeded, base::Duration timeout) {
     *ended = true;
     engine_.notify();
   });
-  engine_.wait(lock, [&] { return *ended || down_.has_value(); }, os::now() + timeout);
+  engine_.wait(
+      lock, [&] { return *ended || down_.has_value(); }, os::now() + timeout);
 }
 
 // ---- calls ------------------------------------------------------------------------------------------
@@ -445,7 +445,9 @@ std::size_t Process::wait_for_some(Engine::Lock& lock, std::span<const ObjectRef
     counters[i].linked = true;
     local(refs[i]).add_waiter(counters[i]);
   }
-  if (settled < count) block(lock, [&] { return settled >= count; }, deadline);
+  if (settled < count)
+    block(
+        lock, [&] { return settled >= count; }, deadline);
   for (std::size_t i = 0; i < refs.size(); ++i) {
     if (counters[i].linked) local(refs[i]).remove_waiter(counters[i]);
   }
@@ -514,7 +516,8 @@ Result<std::string> Process::cluster_status_json() {
                                     *answer = std::move(reply);
                                     engine_.notify();
                                   });
-  engine_.wait(lock, [&] { return answer->has_value(); }, std::nullopt);
+  engine_.wait(
+      lock, [&] { return answer->has_value(); }, std::nullopt);
   if (!**answer) return (**answer).error();
   return (**answer)->text();
 }

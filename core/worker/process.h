@@ -28,9 +28,9 @@ struct ProcessOptions {
   std::string raylet_address;
   std::string session_directory;
   std::uint64_t start_token = 0;
-  std::string node_link;          // MOBULA_NODE_LINK; empty: auto.
-  std::string interface;          // Where to listen, when the cluster spans hosts; empty: this host alone.
-  proto::Register registration;   // What init() knows: exe, argv, environment, ...
+  std::string node_link;         // MOBULA_NODE_LINK; empty: auto.
+  std::string interface;         // Where to listen, when the cluster spans hosts; empty: this host alone.
+  proto::Register registration;  // What init() knows: exe, argv, environment, ...
   base::Duration join_timeout = std::chrono::seconds(30);
 };
 

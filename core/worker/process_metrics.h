@@ -7,8 +7,8 @@
 
 namespace mobula::runtime {
 
-// What this process counts, in a page of shared memory that its raylet maps: reading disturbs nobody.  Written under the
-// engine's lock.
+// What this process counts, in a page of shared memory that its raylet maps: reading disturbs nobody.  Written under
+// the engine's lock.
 class ProcessMetrics {
  public:
   // Without a page (no memory) everything counts into nothing.
@@ -19,7 +19,7 @@ class ProcessMetrics {
   base::Counter calls_run;       // Received and run here.
   base::Counter calls_returned;  // Received and given back, since this worker waited.
   base::Counter borrows;
-  base::Counter values_asked;    // Of other processes' objects.
+  base::Counter values_asked;  // Of other processes' objects.
   base::Counter pulls;
   base::Counter puts;
   base::Counter peers_lost;

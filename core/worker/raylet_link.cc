@@ -49,23 +49,21 @@ Result<std::unique_ptr<RayletLink>> RayletLink::open(os::EventLoop& loop, const 
   transport::ChannelOptions options;
   options.credentials = credentials;
   options.handshake_timeout = std::max<base::Duration>(deadline - os::now(), std::chrono::milliseconds(100));
-  auto rpc = rpc::Rpc::connect(loop, raylet_address, options,
-                               {.ready = nullptr, .closed = [self](const Error& why) {
-                                  self->open_ = false;
-                                  self->closed_why_ = why;
-                                  if (self->closed_) self->closed_(why);
-                                }});
+  auto rpc = rpc::Rpc::connect(loop, raylet_address, options, {.ready = nullptr, .closed = [self](const Error& why) {
+                                                                 self->open_ = false;
+                                                                 self->closed_why_ = why;
+                                                                 if (self->closed_) self->closed_(why);
+                                                               }});
   if (!rpc) return rpc.error();
   link->rpc_ = std::move(*rpc);
   std::optional<Result<Registration>> answer;
-  link->rpc_->call(proto::REGISTER, registration, options.handshake_timeout,
-                   [&answer](Result<rpc::Message> reply) {
-                     if (reply) {
-                       answer = read_registration(*reply);
-                     } else {
-                       answer = Result<Registration>(reply.error());
-                     }
-                   });
+  link->rpc_->call(proto::REGISTER, registration, options.handshake_timeout, [&answer](Result<rpc::Message> reply) {
+    if (reply) {
+      answer = read_registration(*reply);
+    } else {
+      answer = Result<Registration>(reply.error());
+    }
+  });
   while (!answer) loop.run_once(std::chrono::seconds(1));
   if (!*answer) return answer->error();
   link->registration_ = std::move(**answer);

@@ -16,11 +16,13 @@
 
 namespace mobula::runtime {
 
-// The objects that other processes know of: whom we lent ours to, which of theirs we borrow, and how their bytes come here.
+// The objects that other processes know of: whom we lent ours to, which of theirs we borrow, and how their bytes come
+// here.
 //
 // The rule (ARCHITECTURE section 7): a holder that passes a reference on is counted until the owner knows the receiver.
-// It is kept so: whoever borrows says so to the owner (kBorrow) and is acknowledged (kBorrowed); while an acknowledgement is
-// outstanding, this process neither releases what it has borrowed nor answers the call that brought the reference.
+// It is kept so: whoever borrows says so to the owner (kBorrow) and is acknowledged (kBorrowed); while an
+// acknowledgement is outstanding, this process neither releases what it has borrowed nor answers the call that brought
+// the reference.
 //
 // Under the engine's lock, but for drop().
 class References {
@@ -88,9 +90,9 @@ class References {
   LocalStore& store_;
   ProcessMetrics& metrics_;
   std::unordered_map<ObjectId, LocalObject*> table_;
-  std::unordered_map<ObjectId, ObjectRef> lent_;            // Ours with borrowers: held for them.
-  std::unordered_map<ObjectId, Peer*> borrows_open_;        // kBorrow sent, not acknowledged.
-  std::vector<std::pair<Peer*, ObjectId>> releases_;        // Wait until borrows_open_ is empty.
+  std::unordered_map<ObjectId, ObjectRef> lent_;      // Ours with borrowers: held for them.
+  std::unordered_map<ObjectId, Peer*> borrows_open_;  // kBorrow sent, not acknowledged.
+  std::vector<std::pair<Peer*, ObjectId>> releases_;  // Wait until borrows_open_ is empty.
   std::vector<std::function<void()>> after_borrows_;
   std::atomic<LocalObject*> dropped_{nullptr};
 };

@@ -21,8 +21,8 @@ bool RunningCall::accept(Peer& sender, const CallHeader& h, ConstBytes payload) 
   return parse(payload, h.arguments, h.argument_bytes, h.dependencies);
 }
 
-bool RunningCall::accept_constructor(const FunctionEntry& constructor, const base::TaskId& task,
-                                     const base::JobId& job, ConstBytes spec) {
+bool RunningCall::accept_constructor(const FunctionEntry& constructor, const base::TaskId& task, const base::JobId& job,
+                                     ConstBytes spec) {
   from = nullptr;
   header = CallHeader{};
   header.task = task;
@@ -36,8 +36,7 @@ bool RunningCall::accept_constructor(const FunctionEntry& constructor, const bas
   return parse({in.at(), in.left()}, count, bytes, dependencies);
 }
 
-bool RunningCall::parse(ConstBytes message, std::uint32_t count, std::size_t argument_bytes,
-                        std::size_t dependencies) {
+bool RunningCall::parse(ConstBytes message, std::uint32_t count, std::size_t argument_bytes, std::size_t dependencies) {
   payload_.append(message);
   const ConstBytes bytes = payload_.view();
   // Each argument takes 5 bytes at least, each dependency more: counts beyond that are lies.

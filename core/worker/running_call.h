@@ -9,18 +9,19 @@
 #include "core/worker/links.h"
 #include "core/worker/local_object.h"
 #include "core/worker/messages.h"
-#include "objstore/store.h"
 #include "core/worker/runtime.h"
 #include "core/worker/thread_context.h"
+#include "objstore/store.h"
 
 namespace mobula::runtime {
 
 class Executor;
 
-// A call that this worker has received: waits for its arguments, runs, and answers.  Kept and used again, so that a call
-// allocates little.
+// A call that this worker has received: waits for its arguments, runs, and answers.  Kept and used again, so that a
+// call allocates little.
 //
-// The fields of the message and the state belong to the engine's lock until the call runs, then to the thread that runs it.
+// The fields of the message and the state belong to the engine's lock until the call runs, then to the thread that runs
+// it.
 class RunningCall final : public Invocation {
  public:
   enum class State : std::uint8_t { kFree, kWaiting, kReady, kRunning, kSuspended, kAnswering };
@@ -30,7 +31,8 @@ class RunningCall final : public Invocation {
   // Takes a message; false when it is malformed.
   bool accept(Peer& from, const CallHeader& header, ConstBytes payload);
   // The same for a constructor, whose arguments came from the GCS.
-  bool accept_constructor(const FunctionEntry& entry, const base::TaskId& task, const base::JobId& job, ConstBytes spec);
+  bool accept_constructor(const FunctionEntry& entry, const base::TaskId& task, const base::JobId& job,
+                          ConstBytes spec);
   void reset();
 
   std::size_t argument_count() const override { return arguments_.size(); }
@@ -48,19 +50,19 @@ class RunningCall final : public Invocation {
   void note_adopted(const ObjectRef& ref) { adopted.push_back(ref); }
 
   State state = State::kFree;
-  std::size_t pool_index = 0;      // Where the executor keeps it.
-  Peer* from = nullptr;            // Null for constructors.
+  std::size_t pool_index = 0;  // Where the executor keeps it.
+  Peer* from = nullptr;        // Null for constructors.
   CallHeader header;
   const FunctionEntry* entry = nullptr;
   CallScope scope;
-  base::Buffer reply;              // Returns in order; or an encoded ErrorInfo when failed.
+  base::Buffer reply;  // Returns in order; or an encoded ErrorInfo when failed.
   bool failed = false;
   bool delivered = false;
   std::optional<ErrorInfo> error;  // Of a constructor.
   std::uint64_t run_ns = 0;
-  bool has_waited = false;         // The user's code may have got values that the caller does not hold.
-  int holds = 0;                   // Of the thread that runs it, and of its coroutine.
-  std::uint32_t missing = 0;       // Arguments whose bytes are not here.
+  bool has_waited = false;    // The user's code may have got values that the caller does not hold.
+  int holds = 0;              // Of the thread that runs it, and of its coroutine.
+  std::uint32_t missing = 0;  // Arguments whose bytes are not here.
   std::vector<ObjectRef> adopted;
   std::vector<ObjectRef> returned;  // References inside results.
   std::atomic<bool> cancelled_flag{false};

@@ -35,21 +35,24 @@ using base::Time;
 inline constexpr std::size_t kInlineBytesMax = 100 * 1024;  // Longer values live in the node's store.
 
 // Options as they travel: owning, complete, defaults resolved by the API.
-struct NodeAffinity { std::string node; bool soft = false; };
+struct NodeAffinity {
+  std::string node;
+  bool soft = false;
+};
 struct Spread {};
 struct Strategy {
-  std::variant<std::monostate, Spread, NodeAffinity> kind;             // monostate: pack, then spread.
-  std::map<std::string, std::string> labels;                           // Selectors "v", "!v", "in(a,b)", "!in(a,b)".
+  std::variant<std::monostate, Spread, NodeAffinity> kind;  // monostate: pack, then spread.
+  std::map<std::string, std::string> labels;                // Selectors "v", "!v", "in(a,b)", "!in(a,b)".
   bool operator==(const Strategy&) const = default;
 };
 inline bool operator==(const NodeAffinity& a, const NodeAffinity& b) { return a.node == b.node && a.soft == b.soft; }
 inline bool operator==(const Spread&, const Spread&) { return true; }
 
 struct TaskSpecOptions {
-  base::Resources resources;         // cpus, gpus, memory and the user's own.
-  int max_retries = 3;               // After worker death; -1: for ever.
+  base::Resources resources;  // cpus, gpus, memory and the user's own.
+  int max_retries = 3;        // After worker death; -1: for ever.
   bool retry_exceptions = false;
-  std::string name;                  // For people; empty: the function's.
+  std::string name;  // For people; empty: the function's.
   Strategy strategy;
   base::PlacementGroupId placement_group;
   int bundle = -1;
@@ -68,7 +71,7 @@ struct ActorSpecOptions {
   int max_concurrency = 1;
   std::int64_t max_pending_calls = -1;
   std::string name;
-  std::string ns;                    // Empty: the job's own namespace.
+  std::string ns;  // Empty: the job's own namespace.
   bool get_if_exists = false;
   bool detached = false;
   Strategy strategy;
@@ -99,7 +102,7 @@ class Arguments {
   void add(const ObjectRef& ref, std::uint64_t converter);
   // A trivially copyable value: the shortest way.
   template <class T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   void add_plain(const T& value) {
     bytes_.put(kPlain);
     bytes_.put(static_cast<std::uint32_t>(sizeof value));
@@ -108,19 +111,22 @@ class Arguments {
   }
 
   static constexpr std::uint8_t kPlain = 0, kPayload = 1, kRef = 2;
-  struct Dependency { ObjectRef ref; std::uint64_t converter; };
+  struct Dependency {
+    ObjectRef ref;
+    std::uint64_t converter;
+  };
 
-  base::Buffer bytes_;                        // count_ x (u8 kind, then u32 size and bytes | u32 dependency).
+  base::Buffer bytes_;  // count_ x (u8 kind, then u32 size and bytes | u32 dependency).
   std::vector<Dependency> dependencies_;
-  std::vector<ObjectRef> contained_;          // References inside values: held until the call has ended.
+  std::vector<ObjectRef> contained_;  // References inside values: held until the call has ended.
   std::uint32_t count_ = 0;
-  std::unique_ptr<ErrorInfo> failure_;        // An argument could not be stored; the call fails with it.
+  std::unique_ptr<ErrorInfo> failure_;  // An argument could not be stored; the call fails with it.
 };
 
 // One argument as the worker sees it.
 struct ArgumentView {
   View view;
-  bool plain = true;             // view.bytes is a meta stream, else a payload.
+  bool plain = true;  // view.bytes is a meta stream, else a payload.
   std::uint64_t converter = 0;
   Decoder decoder() const { return plain ? Decoder::plain(view.bytes) : Decoder::payload(view); }
 };
@@ -142,8 +148,8 @@ class Invocation {
   virtual std::size_t argument_count() const = 0;
   virtual const ArgumentView& argument(std::size_t i) const = 0;  // REQUIRES: i < argument_count().
 
-  virtual void* instance() = 0;                                    // Methods: the actor.
-  virtual void set_instance(std::shared_ptr<void> instance) = 0;   // Constructors.
+  virtual void* instance() = 0;                                   // Methods: the actor.
+  virtual void set_instance(std::shared_ptr<void> instance) = 0;  // Constructors.
 
   // Results 0, 1, ...: each handed over once.  A function that returns void hands over none for its index 0
   // by returning an empty encoder.
@@ -172,7 +178,7 @@ class Continuation {
 struct TaskContext {
   base::JobId job;
   TaskId task;
-  ActorId actor;            // Nil outside actors.
+  ActorId actor;  // Nil outside actors.
   base::NodeId node;
   base::WorkerId worker;
   std::uint32_t attempt = 0;
@@ -222,14 +228,14 @@ class Runtime {
 
 // This process's runtime: set by init(), gone when the session ends.  The public API is made of free functions, so
 // there is one per process, and no other global but the function table.
-Runtime* current();                    // Null before init and after the session.
-Runtime& require_current();            // Throws nothing; ends the process with a message that says to call init().
+Runtime* current();          // Null before init and after the session.
+Runtime& require_current();  // Throws nothing; ends the process with a message that says to call init().
 
 // ---- init.
 struct InitOptions {
-  unsigned nodes = 1;                 // Embedded: raylets to start on this machine.
-  bool all_ranks = false;             // SPMD under a launcher.
-  bool exec_workers = false;          // Never fork workers from a zygote.
+  unsigned nodes = 1;         // Embedded: raylets to start on this machine.
+  bool all_ranks = false;     // SPMD under a launcher.
+  bool exec_workers = false;  // Never fork workers from a zygote.
   std::map<std::string, std::string> settings;
 };
 class SessionImpl {

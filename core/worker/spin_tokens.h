@@ -11,8 +11,8 @@ namespace mobula::runtime {
 // The host's count of processes that spin: one page shared by all raylets of the host and their workers, with as many
 // slots as CPUs may be used.  A slot holds the pid of its spinner, so that the raylet can free those of the dead.
 //
-// Lock-free; any thread.  A process without a token polls with sched_yield for a moment and then sleeps: spinners beyond
-// the number of cores cost a scheduler slice (4 ms) per message.
+// Lock-free; any thread.  A process without a token polls with sched_yield for a moment and then sleeps: spinners
+// beyond the number of cores cost a scheduler slice (4 ms) per message.
 class SpinTokens {
  public:
   static constexpr std::uint32_t kSlotsMax = 1000;

@@ -29,8 +29,8 @@ ErrorInfo cause_of(const proto::ExitCause& cause, const Peer& peer) {
   return error;
 }
 
-// As many in flight as the machine allows, where tasks are short: a worker without a spin token sleeps between batches, and
-// a batch of 16 calls of a microsecond is not worth a wake-up of five.
+// As many in flight as the machine allows, where tasks are short: a worker without a spin token sleeps between batches,
+// and a batch of 16 calls of a microsecond is not worth a wake-up of five.
 scheduler::SubmitLimits limits() {
   scheduler::SubmitLimits l;
   l.depth_max = scheduler::SubmitMachine::kDepthMax;
@@ -149,7 +149,7 @@ void Submitter::do_output(const scheduler::SubmitOutput& output) {
                  },
                  [](const scheduler::CancelRunning&) {},  // cancel() has sent it, with the user's wishes.
                  [this](const scheduler::SetDemand& o) { set_demand(o); },
-                 [](const scheduler::AckGrant&) {},       // The reply to GRANT says so.
+                 [](const scheduler::AckGrant&) {},  // The reply to GRANT says so.
                  [this](const scheduler::ReturnLease& o) { return_lease(o); },
                  [this](const scheduler::Retry& o) {
                    Task& task = calls_.tasks().at(o.task);
@@ -214,7 +214,8 @@ void Submitter::fail(const scheduler::Fail& fail) {
     case scheduler::Fail::Why::kWorkerDied:
       if (current_cause_) error = *current_cause_;
       error.kind = error.kind == base::ErrorKind::kNone ? base::ErrorKind::kWorkerDied : error.kind;
-      if (task.attempt != 0) error.evidence.push_back("attempt " + std::to_string(task.attempt + 1) + ", no retries left");
+      if (task.attempt != 0)
+        error.evidence.push_back("attempt " + std::to_string(task.attempt + 1) + ", no retries left");
       if (error.remedy.empty()) {
         error.remedy = "read the worker's log (mobula logs), or give the task more retries: .with({.max_retries = n})";
       }
@@ -226,9 +227,7 @@ void Submitter::fail(const scheduler::Fail& fail) {
       error.kind = base::ErrorKind::kCancelled;
       error.what = "the task was cancelled";
       break;
-    case scheduler::Fail::Why::kUnschedulable:
-      error = unschedulable_[task.options];
-      break;
+    case scheduler::Fail::Why::kUnschedulable: error = unschedulable_[task.options]; break;
     case scheduler::Fail::Why::kQueueFull:
       error.kind = base::ErrorKind::kPendingCallsLimit;
       error.what = "too many tasks are waiting in this process";

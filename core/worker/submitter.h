@@ -69,13 +69,13 @@ class Submitter final : public CallTracker {
   bool carrying_out_ = false;
   std::deque<scheduler::SubmitInput> later_;  // Inputs that came while outputs were carried out.
 
-  std::deque<TaskSpecOptions> options_;       // By handle.
-  std::vector<Lease> leases_;                 // By worker handle.
+  std::deque<TaskSpecOptions> options_;  // By handle.
+  std::vector<Lease> leases_;            // By worker handle.
   std::vector<std::uint32_t> free_leases_;
   std::unordered_map<base::LeaseId, std::uint32_t> lease_handles_;
   std::unordered_map<scheduler::KeyIndex, ErrorInfo> unschedulable_;
-  std::optional<ErrorInfo> down_;             // The cluster is gone: nothing is decided any more.
-  std::optional<ErrorInfo> current_cause_;    // Of the worker being lost.
+  std::optional<ErrorInfo> down_;           // The cluster is gone: nothing is decided any more.
+  std::optional<ErrorInfo> current_cause_;  // Of the worker being lost.
   std::optional<base::Time> armed_;
   os::EventLoop::Id timer_ = 0;
 };

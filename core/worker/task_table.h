@@ -35,16 +35,16 @@ struct Task {
   std::uint16_t returns = 1;
   OptionsHandle options = 0;
   std::uint32_t attempt = 0;
-  std::uint32_t unresolved = 0;       // Arguments without a value.
+  std::uint32_t unresolved = 0;  // Arguments without a value.
   const FunctionEntry* function = nullptr;
   base::TaskId id;
   Arguments arguments;
-  ObjectRef result;                   // The first return.
+  ObjectRef result;  // The first return.
   std::vector<ObjectRef> more_results;
   std::unique_ptr<ArgumentWaiter[]> waiters;
   std::unique_ptr<ErrorInfo> last_error;  // Of an attempt that is retried.
-  Peer* worker = nullptr;             // In flight there.
-  std::shared_ptr<ActorState> actor;  // Target::kActor.
+  Peer* worker = nullptr;                 // In flight there.
+  std::shared_ptr<ActorState> actor;      // Target::kActor.
   std::uint64_t sequence = 0;
 
   std::uint64_t handle() const { return std::uint64_t{generation} << 32 | slot; }
@@ -93,8 +93,8 @@ class CallTracker {
   ~CallTracker() = default;
 };
 
-// Watches the arguments of `task`; true when all have values already (and the tracker is told nothing), false when it waits
-// or has failed.
+// Watches the arguments of `task`; true when all have values already (and the tracker is told nothing), false when it
+// waits or has failed.
 bool await_arguments(Task& task, CallTracker& tracker);
 // Stops watching.
 void forget_arguments(Task& task);

@@ -8,8 +8,8 @@ namespace mobula::runtime {
 
 class RunningCall;
 
-// What the calling thread is doing: counters from which the ids of its calls and puts derive.  One per task under way, one
-// for everything outside tasks.
+// What the calling thread is doing: counters from which the ids of its calls and puts derive.  One per task under way,
+// one for everything outside tasks.
 struct CallScope {
   base::TaskId task;
   base::ActorId actor;

@@ -1,7 +1,7 @@
+#include <numeric>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <numeric>
 
 #include "mobula/mobula.h"
 #include "tests/api/local_runtime.h"
@@ -106,8 +106,8 @@ TEST_F(Calls, ConvertArgumentsAsAPlainCallWould) {
 TEST_F(Calls, TakeARefWhereItsValueIsExpected) {
   const Ref<int> a = remote<&calls::add>(1, 1);
   EXPECT_EQ(remote<&calls::add>(a, remote<&calls::add>(a, a)).get(), 6);
-  EXPECT_EQ(remote<&widen>(a).get(), 4);                         // Ref<int> for long: converted there.
-  EXPECT_EQ(remote<&heat>(put(1.5)).get(), 1.5);                 // Ref<double> for Celsius.
+  EXPECT_EQ(remote<&widen>(a).get(), 4);          // Ref<int> for long: converted there.
+  EXPECT_EQ(remote<&heat>(put(1.5)).get(), 1.5);  // Ref<double> for Celsius.
   EXPECT_EQ(remote<&length>(put(std::vector<float>(9))).get(), 9u);
   EXPECT_THROW(static_cast<void>(remote<&widen>(Ref<int>())), InvalidArgument);
 }
@@ -263,8 +263,13 @@ TEST_F(Calls, CopyTheirOptionsAtOnce) {
   auto configured = [] {
     const std::string name = "a name that is gone soon and too long for a small string";
     const std::vector<NamedAmount> resources{{"licence", 2}};
-    return remote<&calls::add>.with({.cpus = 2, .gpus = 0.5, .memory = 1024, .resources = resources, .max_retries = -1,
-                                     .name = name, .scheduling = NodeAffinity{.node = "n1", .soft = true}});
+    return remote<&calls::add>.with({.cpus = 2,
+                                     .gpus = 0.5,
+                                     .memory = 1024,
+                                     .resources = resources,
+                                     .max_retries = -1,
+                                     .name = name,
+                                     .scheduling = NodeAffinity{.node = "n1", .soft = true}});
   }();
   EXPECT_EQ(configured(1, 2).get(), 3);
   const auto& spec = runtime_.interned().at(runtime_.last_options());

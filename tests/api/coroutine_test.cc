@@ -8,8 +8,8 @@
 namespace coroutines {
 
 using mobula::Ref;
-using mobula::Task;
 using mobula::remote;
+using mobula::Task;
 
 int load(int i) { return i; }
 int prep(int x) { return x * 2; }

@@ -1,8 +1,8 @@
 #include "mobula/dlpack.h"
 
-#include <gtest/gtest.h>
-
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "mobula/mobula.h"
 #include "tests/api/local_runtime.h"

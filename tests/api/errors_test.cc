@@ -1,9 +1,9 @@
 #include "mobula/errors.h"
 
+#include <future>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <future>
 
 namespace mobula {
 namespace {

@@ -1,9 +1,9 @@
 #include "core/worker/function_table.h"
 
-#include <gtest/gtest.h>
-
 #include <thread>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "core/base/ids.h"
 #include "mobula/mobula.h"

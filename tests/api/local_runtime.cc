@@ -257,8 +257,7 @@ void LocalRuntime::run(Call call) {
     for (const ObjectRef& ref : call.out) state_of(ref).make_error(*failed);
     return;
   }
-  const auto invocation =
-      std::make_shared<LocalInvocation>(call.actor, std::move(call.arguments), std::move(call.out));
+  const auto invocation = std::make_shared<LocalInvocation>(call.actor, std::move(call.arguments), std::move(call.out));
   call.function->invoke(*invocation);
 }
 

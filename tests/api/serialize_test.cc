@@ -1,7 +1,5 @@
 #include "mobula/serialize.h"
 
-#include <gtest/gtest.h>
-
 #include <complex>
 #include <deque>
 #include <list>
@@ -10,6 +8,8 @@
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
+
+#include <gtest/gtest.h>
 
 #include "mobula/mobula.h"
 #include "tests/api/local_runtime.h"
@@ -255,8 +255,14 @@ Anything random_value(std::mt19937& g) {
   std::unordered_map<std::string, std::set<int>> sets{{text(), {1, 2, static_cast<int>(n(9))}}};
   auto array = alloc<float>(n(3), n(400));
   std::ranges::fill(array.mut(), 1.f);
-  return {std::move(r),    std::move(nodes), std::vector<Hidden>(n(3), Hidden("h", 1)), std::deque<std::string>(n(2), text()),
-          std::move(sets), std::vector<double>(n(1000), 0.5), array, std::vector<bool>(n(40), true)};
+  return {std::move(r),
+          std::move(nodes),
+          std::vector<Hidden>(n(3), Hidden("h", 1)),
+          std::deque<std::string>(n(2), text()),
+          std::move(sets),
+          std::vector<double>(n(1000), 0.5),
+          array,
+          std::vector<bool>(n(40), true)};
 }
 
 TEST(Serialize, RoundTripsRandomValues) {

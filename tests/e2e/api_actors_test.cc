@@ -1,12 +1,14 @@
 // Actors in other processes, through the public API.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <mobula/mobula.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <mutex>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <mobula/mobula.h>
 
 #include "tests/e2e/gate.h"
 
@@ -36,7 +38,9 @@ struct Team {
   ActorHandle<Counter> counter;
   std::string name;
 };
-int add_in_team(const Team& team) { return team.counter.at<&Counter::add>()(static_cast<int>(team.name.size())).get(kSoon); }
+int add_in_team(const Team& team) {
+  return team.counter.at<&Counter::add>()(static_cast<int>(team.name.size())).get(kSoon);
+}
 ActorHandle<Counter> make_counter(int n) { return actor<Counter>(n); }
 
 TEST(Actors, keep_state_between_calls_in_a_process_of_their_own) {

@@ -1,5 +1,6 @@
 // The driver of the API's tests: one embedded cluster for all of them, as the environment describes it.
 #include <gtest/gtest.h>
+
 #include <mobula/mobula.h>
 
 int main(int argc, char** argv) {

@@ -1,10 +1,11 @@
 // Values of all kinds and sizes on their way between processes, through the public API.
-#include <gtest/gtest.h>
-#include <mobula/mobula.h>
-
 #include <map>
 #include <numeric>
 #include <variant>
+
+#include <gtest/gtest.h>
+
+#include <mobula/mobula.h>
 
 #include "tests/e2e/gate.h"
 
@@ -197,7 +198,9 @@ TEST(Arrays, travel_inside_values) {
   auto array = alloc<double>(200'000);
   std::fill(array.mut().begin(), array.mut().end(), 0.5);
   const auto pair = put(std::pair{std::string("half"), Array<double>(array)});
-  const auto sum = remote<[](const std::pair<std::string, Array<double>>& p) { return p.first.size() + std::size_t(total(p.second)); }>(pair);
+  const auto sum = remote<[](const std::pair<std::string, Array<double>>& p) {
+    return p.first.size() + std::size_t(total(p.second));
+  }>(pair);
   EXPECT_EQ(sum.get(kSoon), 100'004u);
 }
 

@@ -1,12 +1,14 @@
 // Tasks in other processes, through the public API.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <mobula/mobula.h>
 #include <unistd.h>
 
 #include <numeric>
 #include <set>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <mobula/mobula.h>
 
 #include "tests/e2e/gate.h"
 
@@ -150,7 +152,8 @@ TEST(Waiting, wait_returns_what_there_is_when_the_time_is_up) {
 
 TEST(Waiting, try_get_returns_values_and_failures) {
   EXPECT_EQ(remote<&add>(1, 2).try_get(kSoon).value(), 3);
-  const auto failed = remote<[](int n) -> int { throw std::runtime_error("no " + std::to_string(n)); }>(5).try_get(kSoon);
+  const auto failed =
+      remote<[](int n) -> int { throw std::runtime_error("no " + std::to_string(n)); }>(5).try_get(kSoon);
   ASSERT_FALSE(failed.has_value());
   EXPECT_STREQ(failed.error().what(), "no 5");
   EXPECT_THROW(failed.error().raise(), TaskError);
@@ -169,7 +172,9 @@ Task<int> awaits(int n) {
 }
 Task<int> awaits_task(int n) { co_return co_await awaits(n) + co_await awaits(n + 1); }
 Task<void> awaits_nothing() { co_await remote<&nothing>(); }
-Task<int> awaits_failure() { co_return co_await remote<[]() -> int { throw std::out_of_range("far"); }>(); }
+Task<int> awaits_failure() {
+  co_return co_await remote<[]() -> int { throw std::out_of_range("far"); }>();
+}
 
 TEST(Coroutines, await_references_and_other_coroutines) {
   EXPECT_EQ(remote<&awaits>(1).get(kSoon), 5);
@@ -298,9 +303,10 @@ TEST(Threads, that_wait_meet_those_that_are_slow) {
 
 TEST(Options, context_tells_where_a_task_runs) {
   const auto there = remote<[] {
-    const Context c = context();
-    return std::tuple{c.job, c.task, c.worker};
-  }>().get(kSoon);
+                       const Context c = context();
+                       return std::tuple{c.job, c.task, c.worker};
+                     }>()
+                         .get(kSoon);
   EXPECT_EQ(std::get<0>(there), context().job);
   EXPECT_NE(std::get<1>(there), context().task);
   EXPECT_NE(std::get<2>(there), context().worker);
@@ -309,9 +315,9 @@ TEST(Options, context_tells_where_a_task_runs) {
 TEST(Options, retry_exceptions_runs_a_task_again) {
   const Gate gate;
   const auto ref = remote<[](const std::string& g) {
-    if (note(g) < 2) throw std::runtime_error("not yet");
-    return static_cast<int>(context().attempt);
-  }>.with({.max_retries = 3, .retry_exceptions = true})(gate.path());
+                     if (note(g) < 2) throw std::runtime_error("not yet");
+                     return static_cast<int>(context().attempt);
+                   }>.with({.max_retries = 3, .retry_exceptions = true})(gate.path());
   EXPECT_EQ(ref.get(kSoon), 2);
 }
 

@@ -8,8 +8,8 @@
 
 namespace mobula::testing {
 
-// A driver in a process of its own: this very program, playing a scenario (death_scenarios.h), so that the test can kill it
-// or what it started.
+// A driver in a process of its own: this very program, playing a scenario (death_scenarios.h), so that the test can
+// kill it or what it started.
 class ChildDriver {
  public:
   explicit ChildDriver(const std::string& scenario, std::vector<std::string> environment = {}, int descriptors_max = 0);
@@ -25,7 +25,8 @@ class ChildDriver {
   const std::string& output() const { return output_; }
 
  private:
-  bool read_some(std::chrono::milliseconds patience);  // False at the end of its output, and when there is none in time.
+  bool read_some(
+      std::chrono::milliseconds patience);  // False at the end of its output, and when there is none in time.
 
   pid_t pid_ = -1;
   int out_ = -1;

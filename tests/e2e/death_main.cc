@@ -1,10 +1,11 @@
 // The tests run in a process without a cluster; with --scenario=NAME this is one of their drivers, or a process of it.
-#include <gtest/gtest.h>
-#include <mobula/mobula.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+
+#include <gtest/gtest.h>
+
+#include <mobula/mobula.h>
 
 #include "tests/e2e/death_scenarios.h"
 

@@ -1,6 +1,5 @@
 #include "tests/e2e/death_scenarios.h"
 
-#include <mobula/mobula.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -10,8 +9,11 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include <mobula/mobula.h>
 
 #include "tests/e2e/gate.h"
 
@@ -161,7 +163,8 @@ int a_million() {
   constexpr std::size_t kTasks = 1'000'000;
   const Gate gate;
   std::vector<Ref<int>> blockers;
-  for (unsigned i = 0; i < 32 * std::thread::hardware_concurrency(); ++i) blockers.push_back(remote<&pass>(gate.path(), 1));
+  for (unsigned i = 0; i < 32 * std::thread::hardware_concurrency(); ++i)
+    blockers.push_back(remote<&pass>(gate.path(), 1));
   if (!gate.wait_entered(1)) return fail("nothing runs");
   std::vector<Ref<int>> refs;
   refs.reserve(kTasks);

@@ -1,10 +1,10 @@
 // Drivers and clusters that are killed: what users see, how soon, and that nothing stays.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "tests/e2e/child_driver.h"
 #include "tests/support/leak_check.h"
@@ -71,11 +71,11 @@ TEST_P(LostNode, its_work_ends_in_errors_and_the_rest_goes_on) {
   const std::string& out = driver.output();
   EXPECT_THAT(out, HasSubstr("\nretried task: value"));
   EXPECT_THAT(out, HasSubstr("\nrestarted actor: value"));
-  EXPECT_THAT(out, HasSubstr("\nlater call: 3"));     // ActorDied.
+  EXPECT_THAT(out, HasSubstr("\nlater call: 3"));  // ActorDied.
   EXPECT_THAT(out, HasSubstr("\nactor call: 3"));
-  EXPECT_THAT(out, HasSubstr("task: 5"));             // NodeDied.
-  EXPECT_THAT(out, HasSubstr("\nobject: 6"));         // ObjectLost.
-  EXPECT_THAT(out, HasSubstr("\nonly there: 12"));    // Unschedulable.
+  EXPECT_THAT(out, HasSubstr("task: 5"));           // NodeDied.
+  EXPECT_THAT(out, HasSubstr("\nobject: 6"));       // ObjectLost.
+  EXPECT_THAT(out, HasSubstr("\nonly there: 12"));  // Unschedulable.
   EXPECT_THAT(leftovers(), IsEmpty());
 }
 INSTANTIATE_TEST_SUITE_P(Links, LostNode, ::testing::Values("MOBULA_NODE_LINK=shm", "MOBULA_NODE_LINK=sock"),

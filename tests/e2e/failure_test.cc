@@ -1,7 +1,4 @@
 // What goes wrong in a task or an actor, and what the caller sees of it.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <mobula/mobula.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,6 +7,11 @@
 #include <functional>
 #include <numeric>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <mobula/mobula.h>
 
 #include "tests/e2e/gate.h"
 
@@ -295,7 +297,9 @@ TEST(DeadActors, a_name_is_free_again) {
 // ---- objects whose owner died.
 
 struct Owner {
-  Ref<int> pending(const std::string& gate) { return remote<[](const std::string& g) { return enter(g) ? 1 : 0; }>(gate); }
+  Ref<int> pending(const std::string& gate) {
+    return remote<[](const std::string& g) { return enter(g) ? 1 : 0; }>(gate);
+  }
   Ref<std::vector<int>> big() { return put(std::vector<int>(100'000, 1)); }
   Ref<int> small() { return put(5); }
   int die() { return kills_itself(); }
@@ -316,7 +320,8 @@ TEST(DeadOwners, a_reader_that_waits_already_is_told) {
   const Gate gate;
   const auto owner = actor<Owner>();
   const Ref<int> pending = owner.at<&Owner::pending>()(gate.path()).get(kSoon);
-  const auto reader = remote<[](const std::vector<Ref<int>>& refs) { return refs[0].get(kSoon); }>(std::vector{pending});
+  const auto reader =
+      remote<[](const std::vector<Ref<int>>& refs) { return refs[0].get(kSoon); }>(std::vector{pending});
   ASSERT_TRUE(gate.wait_entered(1));
   (void)owner.at<&Owner::die>()();
   EXPECT_THROW((void)reader.get(kSoon), OwnerDied);

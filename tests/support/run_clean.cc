@@ -1,5 +1,5 @@
-// run_clean PROGRAM ARGUMENT...: runs a program that starts processes in a temporary directory of its own (MOBULA_TMPDIR) and
-// fails when, 5 s after its end, a process, file, socket or shared memory of it is left.
+// run_clean PROGRAM ARGUMENT...: runs a program that starts processes in a temporary directory of its own
+// (MOBULA_TMPDIR) and fails when, 5 s after its end, a process, file, socket or shared memory of it is left.
 #include <sys/wait.h>
 #include <unistd.h>
 

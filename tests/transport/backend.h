@@ -35,8 +35,8 @@ class Fabric {
   virtual ~Fabric() = default;
 
   // `options.credentials` and `options.socket_directory` are set by the suite.
-  virtual base::Result<std::unique_ptr<transport::Worker>> make_worker(
-      const transport::WorkerOptions& options, transport::Inbox& inbox) = 0;
+  virtual base::Result<std::unique_ptr<transport::Worker>> make_worker(const transport::WorkerOptions& options,
+                                                                       transport::Inbox& inbox) = 0;
 
   // Returns when one of the workers may have something to do, or at `at_most`.  A simulated backend
   // moves its clock instead of sleeping.

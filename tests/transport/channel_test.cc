@@ -1,7 +1,6 @@
 #include "transport/channel.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -9,6 +8,8 @@
 
 #include <algorithm>
 #include <filesystem>
+
+#include <gtest/gtest.h>
 
 #include "core/os/memory_file.h"
 #include "core/os/random.h"
@@ -40,15 +41,15 @@ struct Got {
 // One end and what it was told.
 struct End {
   Channel::Callbacks callbacks() {
-    return {[this] { ready = true; },
-            [this](Frame&& f) {
-              got.push_back({f.type, f.flags, f.request, std::string(base::as_string_view(f.payload)),
-                             std::move(f.fds)});
-            },
-            [this](const base::Error& why) {
-              EXPECT_FALSE(closed.has_value());
-              closed = why;
-            }};
+    return {
+        [this] { ready = true; },
+        [this](Frame&& f) {
+          got.push_back({f.type, f.flags, f.request, std::string(base::as_string_view(f.payload)), std::move(f.fds)});
+        },
+        [this](const base::Error& why) {
+          EXPECT_FALSE(closed.has_value());
+          closed = why;
+        }};
   }
   std::unique_ptr<Channel> channel;
   std::vector<Got> got;
@@ -332,7 +333,8 @@ TEST_P(ChannelTest, OutOfDescriptorsTheListenerTurnsAwayAndRecovers) {
 TEST_P(ChannelTest, AForeignUserIsTurnedAwayUnheard) {
   if (tcp()) GTEST_SKIP() << "a Unix socket knows the user";
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
-  const std::filesystem::path open_to_all = std::filesystem::temp_directory_path() / ("mobula-test-" + std::to_string(::getpid()));
+  const std::filesystem::path open_to_all =
+      std::filesystem::temp_directory_path() / ("mobula-test-" + std::to_string(::getpid()));
   std::filesystem::create_directory(open_to_all);
   ::chmod(open_to_all.c_str(), 0777);
   const std::string path = open_to_all / "sock";

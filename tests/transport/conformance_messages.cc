@@ -50,7 +50,8 @@ TEST_P(Conformance, MessagesOfManySizesArriveWholeAndInOrder) {
   std::uint64_t seed = 0;
   for (const std::size_t size : sizes) {
     const std::string header = pattern(seed, size % (kHeaderBytesMax + 1));
-    ASSERT_TRUE(to_b.send(static_cast<std::uint16_t>(seed), view(header), view(pattern(seed + 1000, size)), nullptr).ok());
+    ASSERT_TRUE(
+        to_b.send(static_cast<std::uint16_t>(seed), view(header), view(pattern(seed + 1000, size)), nullptr).ok());
     ++seed;
   }
   ASSERT_TRUE(world().until([&] { return b.messages.size() == sizes.size(); }));
@@ -133,7 +134,8 @@ TEST_P(Conformance, AFullQueuePushesBackAndTellsWhenThereIsRoom) {
   };
   bool endless = false;
   // The link takes some in its own buffers; b does not move.
-  EXPECT_FALSE(world().until_by({&a}, [&] { return (endless = fill()); }, std::chrono::milliseconds(100)));
+  EXPECT_FALSE(world().until_by(
+      {&a}, [&] { return (endless = fill()); }, std::chrono::milliseconds(100)));
   ASSERT_FALSE(endless) << "nothing bounds the queue";
   EXPECT_EQ(a.writables[to_b], 0);
   ASSERT_TRUE(world().until([&] { return a.writables[to_b] > 0 && b.messages.size() == sent; }))

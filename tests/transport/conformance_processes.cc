@@ -76,10 +76,12 @@ class Kills : public ProcessConformance {
   void kill_and_expect_news(Party& a, Endpoint& to, PeerProcess& peer, const std::function<void()>& meanwhile = {}) {
     const base::Time killed = os::now();
     peer.kill();
-    ASSERT_TRUE(world().until([&] {
-      if (meanwhile && a.lost_peers.empty()) meanwhile();
-      return a.lost_peers.contains(&to);
-    }, backend().traits.loses_killed_peer_within))
+    ASSERT_TRUE(world().until(
+        [&] {
+          if (meanwhile && a.lost_peers.empty()) meanwhile();
+          return a.lost_peers.contains(&to);
+        },
+        backend().traits.loses_killed_peer_within))
         << "not told within " << backend().traits.loses_killed_peer_within.count() << " ms";
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(os::now() - killed);
     RecordProperty("told_after_ms", static_cast<int>(took.count()));

@@ -1,8 +1,8 @@
 #include "transport/handshake.h"
 
-#include <gtest/gtest.h>
-
 #include <cstring>
+
+#include <gtest/gtest.h>
 
 #include "core/os/random.h"
 #include "transport/crypto.h"
@@ -197,9 +197,12 @@ TEST(Crypto, MacsAreThoseOfTheStandard) {
     }
     return out;
   };
-  EXPECT_EQ(hex(crypto::hmac_sha256(key, "label", base::as_bytes("abc"), base::as_bytes("def"))), "51c89222eac0bd6891ee8ce36125c5ffb391959a6f1ab0020fd9511ed911427b");
-  EXPECT_EQ(hex(crypto::hkdf_sha256(key, base::as_bytes("salt"), "info", base::as_bytes("ctx"))), "e6ea6db7fe2460b5b62b155f4dfa3631e0e5b5d8da810237b57ceb254ff4ac45");
-  EXPECT_EQ(hex(crypto::hkdf_sha256(key, {}, "info", {})), "46a2fae4f28eb43815e3e9d88c727e841827fe1941b6c763a3efd7c72b99136c");
+  EXPECT_EQ(hex(crypto::hmac_sha256(key, "label", base::as_bytes("abc"), base::as_bytes("def"))),
+            "51c89222eac0bd6891ee8ce36125c5ffb391959a6f1ab0020fd9511ed911427b");
+  EXPECT_EQ(hex(crypto::hkdf_sha256(key, base::as_bytes("salt"), "info", base::as_bytes("ctx"))),
+            "e6ea6db7fe2460b5b62b155f4dfa3631e0e5b5d8da810237b57ceb254ff4ac45");
+  EXPECT_EQ(hex(crypto::hkdf_sha256(key, {}, "info", {})),
+            "46a2fae4f28eb43815e3e9d88c727e841827fe1941b6c763a3efd7c72b99136c");
 }
 
 TEST(Crypto, ASealCoversHeaderPayloadAndOrder) {

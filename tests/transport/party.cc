@@ -1,9 +1,10 @@
 #include "tests/transport/party.h"
 
-#include <gtest/gtest.h>
 #include <poll.h>
 
 #include <algorithm>
+
+#include <gtest/gtest.h>
 
 #include "core/os/event_loop.h"
 #include "core/os/random.h"

@@ -24,7 +24,7 @@ class Done final : public transport::Completion {
   void done(base::Result<std::size_t> bytes) override;
   bool ended() const { return result_.has_value(); }
   bool ok() const { return result_ && result_->ok(); }
-  std::size_t bytes() const { return **result_; }              // REQUIRES: ok()
+  std::size_t bytes() const { return **result_; }                // REQUIRES: ok()
   const base::Error& error() const { return result_->error(); }  // REQUIRES: ended() && !ok()
 
  private:
@@ -50,7 +50,7 @@ class Party final : public transport::Inbox {
   void destroy_worker() { worker_.reset(); }
   bool worker_exists() const { return worker_ != nullptr; }
 
-  std::vector<Endpoint*> peers;                // Accepted.
+  std::vector<Endpoint*> peers;  // Accepted.
   std::deque<Message> messages;
   std::map<Endpoint*, base::Error> lost_peers;
   std::map<Endpoint*, int> writables;

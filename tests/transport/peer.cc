@@ -1,13 +1,14 @@
 #include "tests/transport/peer.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
+
+#include <gtest/gtest.h>
 
 #include "core/os/memory_file.h"
 #include "core/os/process.h"

@@ -79,8 +79,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool allowed = put_cookie(frames, stream::decode_region_key(region->remote_key())->cookie);
   auto input = std::make_unique<Input>(base::as_bytes(frames), std::size_t{1} + data[0] * 16u);
   const Input& left = *input;
-  stream::Session& session = sessions.add(
-      std::make_unique<stream::Session>(sessions.shared(), std::move(input), transport::PeerIdentity{}));
+  stream::Session& session =
+      sessions.add(std::make_unique<stream::Session>(sessions.shared(), std::move(input), transport::PeerIdentity{}));
   while (session.connected() && !left.empty()) {
     session.on_readable();
     if (session.connected()) sessions.flush();

@@ -1,11 +1,10 @@
 // What endpoints over byte streams promise beyond the conformance suite; run over TCP.
 
-#include "transport/stream/session_set.h"
-
 #include <gtest/gtest.h>
 
 #include "tests/transport/party.h"
 #include "transport/sock/sock.h"
+#include "transport/stream/session_set.h"
 #include "transport/stream/wire.h"
 
 namespace mobula::test {
@@ -148,8 +147,8 @@ TEST(Session, AnswersDoNotBreakIntoHalfSentMessages) {
   transport::stream::SessionSet sessions({}, inbox);
   auto owned = std::make_unique<Narrow>();
   Narrow& stream = *owned;
-  auto& session = sessions.add(std::make_unique<transport::stream::Session>(sessions.shared(), std::move(owned),
-                                                                            transport::PeerIdentity{}));
+  auto& session = sessions.add(
+      std::make_unique<transport::stream::Session>(sessions.shared(), std::move(owned), transport::PeerIdentity{}));
   stream.room = 100;
   ASSERT_TRUE(session.send(1, {}, view(std::string(200, 'm')), nullptr).ok());
   ASSERT_EQ(stream.output.size(), 100u);

@@ -1,8 +1,8 @@
-#include "transport/sim/network.h"
+#include <set>
 
 #include <gtest/gtest.h>
 
-#include <set>
+#include "transport/sim/network.h"
 
 namespace mobula::transport::sim {
 namespace {

@@ -96,8 +96,8 @@ void Connection::tick() {
   const Time now = network_.now();
   if (ended_) return;
   if (now - heard_ > times_.silence_max) {
-    return end({base::Code::kUnavailable, "nothing was heard of the peer for " +
-                                              std::to_string(times_.silence_max.count() / 1'000'000) + " ms"});
+    return end({base::Code::kUnavailable,
+                "nothing was heard of the peer for " + std::to_string(times_.silence_max.count() / 1'000'000) + " ms"});
   }
   for (auto& [offset, sent] : unreceived_) {
     if (now - sent.at >= times_.resend_after * (1 << std::min(sent.times - 1, kBackoffMax))) transmit(offset, sent);

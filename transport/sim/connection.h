@@ -87,16 +87,16 @@ class Connection {
   Time heard_;
   Time told_{};
 
-  std::uint64_t next_offset_ = 0;           // Of the next byte written here.
+  std::uint64_t next_offset_ = 0;  // Of the next byte written here.
   std::uint64_t peer_room_;
   std::map<std::uint64_t, Sent> unreceived_;
 
-  std::uint64_t have_ = 0;                  // All before it has come.
-  std::uint64_t read_ = 0;                  // All before it was read.
+  std::uint64_t have_ = 0;  // All before it has come.
+  std::uint64_t read_ = 0;  // All before it was read.
   std::uint64_t told_room_;
   std::map<std::uint64_t, std::vector<std::byte>> early_;  // After a gap.
   std::deque<std::vector<std::byte>> ready_;
-  std::size_t ready_at_ = 0;                // In the first of them.
+  std::size_t ready_at_ = 0;  // In the first of them.
 
   bool ended_ = false;
   base::Error why_;

@@ -25,9 +25,9 @@ struct LinkOptions {
   Duration delay_min = std::chrono::microseconds(5);   // Uniform between these two; a spread wider than
   Duration delay_max = std::chrono::microseconds(50);  // the distance of two sends reorders them.
   double loss = 0;
-  double duplication = 0;                              // The copy has a delay of its own.
-  double reordering = 0;                               // Share held back by ten times delay_max.
-  bool cut = false;                                    // A partition, this direction only.
+  double duplication = 0;  // The copy has a delay of its own.
+  double reordering = 0;   // Share held back by ten times delay_max.
+  bool cut = false;        // A partition, this direction only.
 };
 
 // A seeded network of datagrams in virtual time, all in one thread.

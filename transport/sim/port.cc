@@ -34,8 +34,8 @@ std::unique_ptr<Port::Stream> Port::add(Connection::Id id) {
     datagram.append(bytes);
     network_.send(node_, to, datagram.view());
   };
-  entry.connection = std::make_unique<Connection>(network_, node_, id,
-                                                  Connection::Hooks{send, [this, id] { on_change(id); }}, times_);
+  entry.connection =
+      std::make_unique<Connection>(network_, node_, id, Connection::Hooks{send, [this, id] { on_change(id); }}, times_);
   return stream;
 }
 

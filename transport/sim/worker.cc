@@ -40,8 +40,7 @@ class Simulated final : public SimWorker {
     if (!prefixed || std::from_chars(peer.data() + skip, end, index).ptr != end || peer.size() == skip) {
       return base::Error{base::Code::kInvalid, "'" + peer + "' is not sim:INDEX"};
     }
-    return static_cast<Endpoint*>(
-        &add(port_.connect(static_cast<NodeIndex>(index)), Handshake::Role::kClient));
+    return static_cast<Endpoint*>(&add(port_.connect(static_cast<NodeIndex>(index)), Handshake::Role::kClient));
   }
 
   Result<std::unique_ptr<Region>> register_memory(Bytes memory) override { return sessions_.register_memory(memory); }
@@ -71,8 +70,7 @@ class Simulated final : public SimWorker {
  private:
   Session& add(std::unique_ptr<Port::Stream> stream, Handshake::Role role) {
     Port::Stream& kept = *stream;
-    Session& session =
-        sessions_.add(std::make_unique<Session>(sessions_.shared(), std::move(stream), role));
+    Session& session = sessions_.add(std::make_unique<Session>(sessions_.shared(), std::move(stream), role));
     kept.user = &session;
     kept.set_deadline(network_.now() + kHandshakeTimeout, [&session] {
       if (!session.connected()) {

@@ -153,8 +153,8 @@ void Acceptor::refuse(const std::string& why) {
   ++refused_;
   const base::Time now = os::now();
   if (logged_at_ != base::Time{} && now - logged_at_ < kLogEvery) return;
-  os::log(os::LogLevel::kWarn, "turned away {} connection(s) to {}; the last because {}",
-          refused_ - logged_refused_, address_.to_string(), why);
+  os::log(os::LogLevel::kWarn, "turned away {} connection(s) to {}; the last because {}", refused_ - logged_refused_,
+          address_.to_string(), why);
   logged_at_ = now;
   logged_refused_ = refused_;
 }

@@ -116,7 +116,7 @@ class ChannelState final : public std::enable_shared_from_this<ChannelState> {
   Channel::Callbacks callbacks_;
   PeerIdentity peer_;
   pid_t pid_ = 0;
-  bool open_ = true;    // Not closed, by either side.
+  bool open_ = true;  // Not closed, by either side.
   bool ready_ = false;
   bool failing_ = false;
   std::unique_ptr<crypto::FrameSeal> send_seal_;
@@ -273,9 +273,9 @@ Result<std::unique_ptr<Channel>> connect_channel(os::EventLoop& loop, const std:
   if (!where.ok()) return where.error();
   Result<os::Fd> socket = sock::connect_to(*where);
   if (!socket.ok()) return socket.error();
-  auto state = std::make_shared<sock::ChannelState>(
-      loop, std::make_unique<sock::SocketStream>(loop, std::move(*socket)),
-      where->family == sock::SocketAddress::Family::kTcp, options.queue_bytes_max);
+  auto state =
+      std::make_shared<sock::ChannelState>(loop, std::make_unique<sock::SocketStream>(loop, std::move(*socket)),
+                                           where->family == sock::SocketAddress::Family::kTcp, options.queue_bytes_max);
   state->connect(options, std::move(callbacks));
   return std::unique_ptr<Channel>(std::make_unique<sock::SocketChannel>(std::move(state)));
 }

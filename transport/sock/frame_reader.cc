@@ -63,8 +63,8 @@ base::Result<bool> FrameReader::hand_over(const ChannelHeader& header, base::Con
   frame.flags = header.flags & kUserFlags;
   frame.request = header.request;
   frame.payload = body.first(header.payload_bytes);
-  if (seal_ && !crypto::equal_in_constant_time(seal_->next(raw_header, frame.payload),
-                                               body.subspan(header.payload_bytes))) {
+  if (seal_ &&
+      !crypto::equal_in_constant_time(seal_->next(raw_header, frame.payload), body.subspan(header.payload_bytes))) {
     return error(base::Code::kDenied, "a frame was changed on its way");
   }
   const std::size_t fds = header.flags >> kFdCountShift;

@@ -24,16 +24,16 @@ class SocketListener final : public Listener {
   std::string address_;
 };
 
-Result<std::unique_ptr<Listener>> listen(os::EventLoop& loop, const SocketAddress& where,
-                                         const ChannelOptions& options, Listener::Accepted accepted) {
+Result<std::unique_ptr<Listener>> listen(os::EventLoop& loop, const SocketAddress& where, const ChannelOptions& options,
+                                         Listener::Accepted accepted) {
   const bool tcp = where.family == SocketAddress::Family::kTcp;
   const std::size_t queue_bytes_max = options.queue_bytes_max;
-  Result<std::unique_ptr<Acceptor>> acceptor = Acceptor::listen(
-      loop, where, {options.credentials, options.handshake_timeout},
-      [&loop, tcp, queue_bytes_max, accepted = std::move(accepted)](Acceptor::Proven&& proven) {
-        sock::AcceptedChannel made = sock::make_channel(loop, std::move(proven), tcp, queue_bytes_max);
-        accepted(std::move(made.channel), std::move(made.set));
-      });
+  Result<std::unique_ptr<Acceptor>> acceptor =
+      Acceptor::listen(loop, where, {options.credentials, options.handshake_timeout},
+                       [&loop, tcp, queue_bytes_max, accepted = std::move(accepted)](Acceptor::Proven&& proven) {
+                         sock::AcceptedChannel made = sock::make_channel(loop, std::move(proven), tcp, queue_bytes_max);
+                         accepted(std::move(made.channel), std::move(made.set));
+                       });
   if (!acceptor.ok()) return acceptor.error();
   return std::unique_ptr<Listener>(std::make_unique<SocketListener>(std::move(*acceptor)));
 }

@@ -34,7 +34,7 @@ class SocketStream final : public stream::ByteStream {
   void want_writable(bool wanted) override;
 
   const os::Fd& socket() const { return socket_; }
-  os::Fd release();  // Stops, and gives the socket away.
+  os::Fd release();                                                     // Stops, and gives the socket away.
   void set_deadline(base::Duration after, std::function<void()> late);  // Instead of the one before, if any.
   void clear_deadline();
 

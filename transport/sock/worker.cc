@@ -84,8 +84,8 @@ class SockWorker final : public Worker {
 
   void accept(Acceptor::Proven&& proven) {
     SocketStream& stream = *proven.stream;
-    Session& session = sessions_.add(
-        std::make_unique<Session>(sessions_.shared(), std::move(proven.stream), std::move(proven.peer)));
+    Session& session =
+        sessions_.add(std::make_unique<Session>(sessions_.shared(), std::move(proven.stream), std::move(proven.peer)));
     watch(stream, session);
     sessions_.shared().inbox.accepted(session);
   }
@@ -116,8 +116,8 @@ Result<Endpoint*> SockWorker::connect(const Address& peer) {
   }
   auto owned = std::make_unique<SocketStream>(loop_, std::move(*socket));
   SocketStream& stream = *owned;
-  Session& session = sessions_.add(
-      std::make_unique<Session>(sessions_.shared(), std::move(owned), Handshake::Role::kClient));
+  Session& session =
+      sessions_.add(std::make_unique<Session>(sessions_.shared(), std::move(owned), Handshake::Role::kClient));
   watch(stream, session);
   stream.set_deadline(sock_.connect_timeout, [&session] {
     if (!session.connected()) session.fail({base::Code::kDeadline, "the peer did not answer the handshake in time"});
@@ -127,8 +127,7 @@ Result<Endpoint*> SockWorker::connect(const Address& peer) {
 
 }  // namespace
 
-Result<std::unique_ptr<Worker>> make_sock_worker(const WorkerOptions& options, Inbox& inbox,
-                                                 const SockOptions& sock) {
+Result<std::unique_ptr<Worker>> make_sock_worker(const WorkerOptions& options, Inbox& inbox, const SockOptions& sock) {
   auto worker = std::make_unique<SockWorker>(options, inbox, sock);
   if (const Result<void> listening = worker->listen(); !listening.ok()) return listening.error();
   return std::unique_ptr<Worker>(std::move(worker));

@@ -11,9 +11,7 @@ namespace mobula::transport::stream {
 // Operations that have ended, until progress() tells their owners.
 class Completions {
  public:
-  void add(Completion& completion, Result<std::size_t> result) {
-    ended_.emplace_back(&completion, std::move(result));
-  }
+  void add(Completion& completion, Result<std::size_t> result) { ended_.emplace_back(&completion, std::move(result)); }
   bool empty() const { return ended_.empty(); }
 
   // Tells those that have ended by now.  What they start may end in the next round only, so that no

@@ -18,8 +18,8 @@ class Greeting {
   // it asked for that.
   State drive();
 
-  const Handshake& proof() const { return handshake_; }   // REQUIRES: kDone
-  const base::Error& why() const { return why_; }          // REQUIRES: kFailed
+  const Handshake& proof() const { return handshake_; }  // REQUIRES: kDone
+  const base::Error& why() const { return why_; }        // REQUIRES: kFailed
 
  private:
   bool flush();

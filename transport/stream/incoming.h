@@ -47,8 +47,8 @@ class Incoming {
   State begin_large(ConstBytes have, Sink& sink);
   bool end_large(Sink& sink);
 
-  std::size_t have_ = 0;       // Bytes in the scratch space that are not parsed.
-  base::Buffer aside_;         // They are here between two calls.
+  std::size_t have_ = 0;  // Bytes in the scratch space that are not parsed.
+  base::Buffer aside_;    // They are here between two calls.
 
   // A frame whose payload does not pass through the scratch space.
   bool large_ = false;

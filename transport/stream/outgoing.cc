@@ -7,7 +7,7 @@
 namespace mobula::transport::stream {
 namespace {
 
-constexpr std::size_t kBlockBytes = 64u << 10;    // Small messages are gathered into blocks of this size.
+constexpr std::size_t kBlockBytes = 64u << 10;     // Small messages are gathered into blocks of this size.
 constexpr std::size_t kQuantumBytes = 256u << 10;  // Of messages between two chunks.
 constexpr std::size_t kPartsMax = 64;
 constexpr std::size_t kSparesMax = 4;
@@ -29,8 +29,7 @@ void Outgoing::copy_message(const FrameHeader& frame, ConstBytes header, ConstBy
   queued_bytes_ += total;
 }
 
-void Outgoing::refer_message(const FrameHeader& frame, ConstBytes header, ConstBytes payload,
-                             Completion& completion) {
+void Outgoing::refer_message(const FrameHeader& frame, ConstBytes header, ConstBytes payload, Completion& completion) {
   Segment head;
   head.owned.put(frame);
   head.owned.append(header);

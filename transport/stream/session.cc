@@ -6,8 +6,8 @@
 namespace mobula::transport::stream {
 namespace {
 
-constexpr std::size_t kReadBudgetBytes = 4u << 20;   // A round of one session, so that the others get theirs.
-constexpr std::size_t kFlushBytes = 128u << 10;      // Queued by one round: written before its end.
+constexpr std::size_t kReadBudgetBytes = 4u << 20;  // A round of one session, so that the others get theirs.
+constexpr std::size_t kFlushBytes = 128u << 10;     // Queued by one round: written before its end.
 
 base::Error unavailable(std::string what) { return {base::Code::kUnavailable, std::move(what)}; }
 
@@ -29,11 +29,7 @@ Session::Session(Shared& shared, std::unique_ptr<ByteStream> stream, Handshake::
 }
 
 Session::Session(Shared& shared, std::unique_ptr<ByteStream> stream, PeerIdentity peer)
-    : shared_(shared),
-      stream_(std::move(stream)),
-      state_(State::kOpen),
-      announced_(true),
-      peer_(std::move(peer)) {}
+    : shared_(shared), stream_(std::move(stream)), state_(State::kOpen), announced_(true), peer_(std::move(peer)) {}
 
 void Session::on_readable() {
   if (state_ == State::kGreeting) greet();
@@ -283,8 +279,8 @@ void Session::end_transfer(Transfers& transfers, const FrameHeader& frame) {
   } else {
     const auto code = static_cast<base::Code>(frame.code);
     transfers.end(frame.id,
-                  base::Error{code, std::string("the peer refused a one-sided ") + (write ? "write" : "read") +
-                                        " of " + std::to_string(t->local.size()) + " bytes: " + base::name_of(code)},
+                  base::Error{code, std::string("the peer refused a one-sided ") + (write ? "write" : "read") + " of " +
+                                        std::to_string(t->local.size()) + " bytes: " + base::name_of(code)},
                   shared_.completions);
   }
   issue(transfers, write ? Kind::kWrite : Kind::kRead);

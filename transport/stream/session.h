@@ -64,7 +64,7 @@ class Session final : public Endpoint, private Incoming::Sink {
   bool connected() const override { return state_ == State::kOpen; }
 
   ByteStream& stream() { return *stream_; }
-  bool announced() const { return announced_; }  // The owner knows this endpoint.
+  bool announced() const { return announced_; }               // The owner knows this endpoint.
   base::Error take_why() { return std::exchange(why_, {}); }  // Of the end; close() is harmless after it.
 
  private:
@@ -100,7 +100,7 @@ class Session final : public Endpoint, private Incoming::Sink {
   bool announced_;
   bool blocked_ = false;
   bool dirty_ = false;
-  bool exhausted_ = false;      // The owner waits for writable().
+  bool exhausted_ = false;  // The owner waits for writable().
   std::uint64_t wrote_round_ = 0;
   std::optional<Greeting> greeting_;
   PeerIdentity peer_;

@@ -8,8 +8,7 @@ bool is_valid(const FrameHeader& h) {
     case Kind::kMessage:
       return h.code == 0 && h.id == 0 && h.header_bytes <= kHeaderBytesMax && h.payload_bytes <= kMessageBytesMax;
     case Kind::kRead:
-    case Kind::kWrite:
-      return h.code == 0 && h.type == 0 && h.header_bytes == sizeof(Access) && h.payload_bytes == 0;
+    case Kind::kWrite: return h.code == 0 && h.type == 0 && h.header_bytes == sizeof(Access) && h.payload_bytes == 0;
     case Kind::kReadChunk:
     case Kind::kWriteChunk:
       return h.code == 0 && h.type == 0 && h.header_bytes == 0 && h.payload_bytes != 0 &&

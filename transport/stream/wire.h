@@ -30,8 +30,8 @@ enum class Kind : std::uint8_t {
 
 struct FrameHeader {
   Kind kind = Kind::kMessage;
-  std::uint8_t code = 0;           // kReadFailed, kWriteDone: a base::Code; 0 is success.
-  std::uint16_t type = 0;          // kMessage.
+  std::uint8_t code = 0;   // kReadFailed, kWriteDone: a base::Code; 0 is success.
+  std::uint16_t type = 0;  // kMessage.
   std::uint32_t header_bytes = 0;
   std::uint64_t payload_bytes = 0;
   std::uint64_t id = 0;

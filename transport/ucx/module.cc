@@ -5,8 +5,7 @@
 
 extern "C" __attribute__((visibility("default"))) void mobula_ucx_worker_v1(
     const mobula::transport::WorkerOptions& options, mobula::transport::Inbox& inbox,
-    mobula::transport::UcxListen listen,
-    mobula::base::Result<std::unique_ptr<mobula::transport::Worker>>& result) {
+    mobula::transport::UcxListen listen, mobula::base::Result<std::unique_ptr<mobula::transport::Worker>>& result) {
   using namespace mobula::transport;
   UcxOptions ucx = ucx_options_from_environment();
   ucx.listen = listen == UcxListen::kTcp ? UcxOptions::Listen::kTcp : UcxOptions::Listen::kUnix;

@@ -92,8 +92,8 @@ struct TravelsAs {
   using type = std::decay_t<X>;
 };
 template <class X>
-  requires(std::convertible_to<X, std::string_view> && !std::is_same_v<std::decay_t<X>, std::string>)
-struct TravelsAs<X> {
+requires(std::convertible_to<X, std::string_view> &&
+         !std::is_same_v<std::decay_t<X>, std::string>) struct TravelsAs<X> {
   using type = std::string;
 };
 template <class T>
@@ -120,8 +120,7 @@ struct MethodCall;
 template <class A, auto M, class R, class... P, template <class> class Returns>
 struct MethodCall<A, M, R(P...), Returns> {
   using Shape = Returns<Result<R>>;
-  using Tag =
-      std::conditional_t<std::is_same_v<Returns<int>, Split<int>>, SplitMethodTag<M, A>, MethodTag<M, A>>;
+  using Tag = std::conditional_t<std::is_same_v<Returns<int>, Split<int>>, SplitMethodTag<M, A>, MethodTag<M, A>>;
   using Function = MethodFunction<Tag, A, M, typename Shape::Results, R, P...>;
 };
 
@@ -137,9 +136,7 @@ class BoundMethod<A, M, R(P...), Returns> {
 
  public:
   explicit BoundMethod(runtime::ActorRef actor) : actor_(std::move(actor)) {}
-  BoundMethod<A, M, R(P...), detail::Split> split() const {
-    return BoundMethod<A, M, R(P...), detail::Split>(actor_);
-  }
+  BoundMethod<A, M, R(P...), detail::Split> split() const { return BoundMethod<A, M, R(P...), detail::Split>(actor_); }
   [[nodiscard]] typename Call::Shape::type operator()(Arg<std::decay_t<P>>... arguments) const {
     detail::check_signature<R, P...>();
     return detail::submit_call<typename Call::Shape>(actor_, *Call::Function::entry(), arguments...);

@@ -89,28 +89,15 @@ class Array {
   bool sealed() const { return memory_ == nullptr || memory_->writable == nullptr; }
 
   template <std::convertible_to<std::size_t>... I>
-    requires(sizeof...(I) == Rank)
-  const T& operator()(I... index) const {  // REQUIRES: inside the shape.
+  requires(sizeof...(I) == Rank) const T& operator()(I... index) const {  // REQUIRES: inside the shape.
     const std::size_t at[] = {static_cast<std::size_t>(index)...};
     std::size_t offset = 0;
     for (std::size_t d = 0; d < Rank; ++d) offset += at[d] * strides_[d];
     return data_[offset];
   }
-  const T& operator[](std::size_t i) const
-    requires(Rank == 1)
-  {
-    return data_[i * strides_[0]];
-  }
-  const T* begin() const
-    requires(Rank == 1)
-  {
-    return span().data();
-  }
-  const T* end() const
-    requires(Rank == 1)
-  {
-    return begin() + size();
-  }
+  const T& operator[](std::size_t i) const requires(Rank == 1) { return data_[i * strides_[0]]; }
+  const T* begin() const requires(Rank == 1) { return span().data(); }
+  const T* end() const requires(Rank == 1) { return begin() + size(); }
 
   // Elements [begin, end) along a dimension, of the same memory.  Clamped to the shape.
   Array slice(std::size_t begin, std::size_t end, std::size_t dimension = 0) const {
@@ -123,7 +110,9 @@ class Array {
   }
 
   // What holds the bytes: for views handed to other libraries.
-  std::shared_ptr<const void> keep_alive() const { return memory_ ? std::shared_ptr<const void>(memory_) : keep_alive_; }
+  std::shared_ptr<const void> keep_alive() const {
+    return memory_ ? std::shared_ptr<const void>(memory_) : keep_alive_;
+  }
 
   static Extents row_major(const Extents& extents) {
     Extents strides{};
@@ -165,8 +154,7 @@ template <class T, std::size_t Rank>
 }
 // alloc<float>(n), alloc<float>(rows, columns), ...
 template <class T, std::convertible_to<std::size_t>... N>
-  requires(sizeof...(N) >= 1)
-[[nodiscard]] Array<T, sizeof...(N)> alloc(N... extents) {
+requires(sizeof...(N) >= 1) [[nodiscard]] Array<T, sizeof...(N)> alloc(N... extents) {
   return alloc<T>(std::array<std::size_t, sizeof...(N)>{static_cast<std::size_t>(extents)...});
 }
 

@@ -58,8 +58,7 @@ class EachMethod<A, M, R(P...)> {
     std::vector<Ref<detail::Result<R>>> refs;
     refs.reserve(members_.size());
     for (const ActorHandle<A>& member : members_) {
-      refs.push_back(
-          detail::submit_call<typename Call::Shape>(member.actor(), *Call::Function::entry(), arguments...));
+      refs.push_back(detail::submit_call<typename Call::Shape>(member.actor(), *Call::Function::entry(), arguments...));
     }
     return Refs<detail::Result<R>>(std::move(refs));
   }

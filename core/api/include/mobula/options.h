@@ -81,7 +81,7 @@ enum class Isolation : std::uint8_t {
 struct Spread {};
 struct NodeAffinity {
   std::string_view node{};  // A node's id, its beginning, or a host name.
-  bool soft = false;      // Anywhere when that node cannot.
+  bool soft = false;        // Anywhere when that node cannot.
 };
 // Empty: pack, then spread over the best nodes.
 using Scheduling = std::variant<std::monostate, Spread, NodeAffinity>;
@@ -102,13 +102,13 @@ struct TaskOptions {
   double gpus = 0;
   std::size_t memory = 0;  // Bytes.
   ResourceView resources{};
-  int max_retries = 3;     // When its worker died; -1: for ever.
+  int max_retries = 3;  // When its worker died; -1: for ever.
   bool retry_exceptions = false;
   std::string_view name{};
   LabelView labels{};
   Scheduling scheduling{};
   PlacementGroupView placement_group{};
-  int bundle = -1;         // Of the placement group; -1: any.
+  int bundle = -1;  // Of the placement group; -1: any.
   std::optional<std::chrono::nanoseconds> estimate{};
   Isolation isolation = Isolation::shared;
   RuntimeEnv runtime_env{};
@@ -124,7 +124,7 @@ struct ActorOptions {
   int max_concurrency = 1;   // Calls that run, or are suspended, at once.
   std::int64_t max_pending_calls = -1;
   std::string_view name{};
-  std::string_view ns{};     // Empty: the job's own.
+  std::string_view ns{};  // Empty: the job's own.
   Lifetime lifetime = Lifetime::job;
   LabelView labels{};
   Scheduling scheduling{};

@@ -18,17 +18,17 @@
 
 // How values travel.
 //
-// Without a word from you: trivially copyable types, the standard containers, strings, pairs, tuples, optional, variant,
-// unique_ptr, Ref, Array, ActorHandle, and aggregates of such with up to 24 fields.  Any other class says it once, for both
-// directions, and is default constructible:
+// Without a word from you: trivially copyable types, the standard containers, strings, pairs, tuples, optional,
+// variant, unique_ptr, Ref, Array, ActorHandle, and aggregates of such with up to 24 fields.  Any other class says it
+// once, for both directions, and is default constructible:
 //
 //   struct Model {
 //     template <class Ar>
 //     void serialize(Ar& ar) { ar(weights_, step_); }      // or, outside: void serialize(Ar& ar, Model& m)
 //   };
 //
-// `Ar::reading` tells the directions apart.  Long contiguous data (4 KiB and more of trivially copyable elements) is not
-// copied into the message but stands beside it.
+// `Ar::reading` tells the directions apart.  Long contiguous data (4 KiB and more of trivially copyable elements) is
+// not copied into the message but stands beside it.
 namespace mobula {
 
 namespace detail {
@@ -220,18 +220,17 @@ struct Codec<std::vector<T, A>> {
 };
 
 template <class T, std::size_t N>
-  requires(!std::is_trivially_copyable_v<T>)
-inline constexpr bool kSpecialised<std::array<T, N>> = true;
+requires(!std::is_trivially_copyable_v<T>) inline constexpr bool kSpecialised<std::array<T, N>> = true;
 template <class T, std::size_t N>
-  requires(!std::is_trivially_copyable_v<T>)
-struct Codec<std::array<T, N>> {
+requires(!std::is_trivially_copyable_v<T>) struct Codec<std::array<T, N>> {
   static void encode(Encoder& out, const std::array<T, N>& v) {
     for (const T& element : v) detail::encode(out, element);
   }
   static std::array<T, N> decode(Decoder& in) {
     return [&]<std::size_t... I>(std::index_sequence<I...>) {
       return std::array<T, N>{((void)I, detail::decode<T>(in))...};
-    }(std::make_index_sequence<N>{});
+    }
+    (std::make_index_sequence<N>{});
   }
 };
 
@@ -322,7 +321,9 @@ struct Codec<std::variant<T...>> {
   template <std::size_t... I>
   static Variant decode_at(Decoder& in, std::size_t index, std::index_sequence<I...>) {
     using Make = Variant (*)(Decoder&);
-    static constexpr Make make[] = {[](Decoder& d) { return Variant{std::in_place_index<I>, detail::decode<T>(d)}; }...};
+    static constexpr Make make[] = {[](Decoder& d) {
+      return Variant{std::in_place_index<I>, detail::decode<T>(d)};
+    }...};
     return make[index](in);
   }
 };

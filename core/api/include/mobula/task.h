@@ -50,10 +50,8 @@ struct Promise : PromiseBase {
   std::optional<T> value;
   Task<T> get_return_object();
   template <class U>
-    requires std::convertible_to<U, T>
-  void return_value(U&& v) {
-    value.emplace(std::forward<U>(v));
-  }
+  requires std::convertible_to<U, T>
+  void return_value(U&& v) { value.emplace(std::forward<U>(v)); }
   T take() {
     check();
     return std::move(*value);
@@ -69,8 +67,8 @@ struct Promise<void> : PromiseBase {
 }  // namespace detail
 
 // A coroutine that co_awaits Refs and other Tasks.  A remote function or method may return one: while it waits, its
-// worker is free for other work.  It starts when it is awaited (remote functions are by the worker), and is awaited once.
-// Destroying a Task that has not ended destroys its frame.
+// worker is free for other work.  It starts when it is awaited (remote functions are by the worker), and is awaited
+// once. Destroying a Task that has not ended destroys its frame.
 template <class T>
 class [[nodiscard]] Task {
  public:

@@ -60,9 +60,8 @@ struct Split<std::tuple<T...>> {
   using type = std::tuple<Ref<T>...>;
   static constexpr std::size_t count = sizeof...(T);
   static type make(std::span<ObjectRef> refs) {
-    return [&]<std::size_t... I>(std::index_sequence<I...>) {
-      return type(Ref<T>(std::move(refs[I]))...);
-    }(std::index_sequence_for<T...>{});
+    return [&]<std::size_t... I>(std::index_sequence<I...>) { return type(Ref<T>(std::move(refs[I]))...); }
+    (std::index_sequence_for<T...>{});
   }
 };
 

@@ -13,14 +13,12 @@ inline constexpr std::size_t kFieldsMax = 24;
 template <class T>
 struct AnyField {  // Becomes whatever a field wants, but never a base class of T.
   template <class U>
-    requires(!std::is_base_of_v<U, T>)
-  operator U() const;
+  requires(!std::is_base_of_v<U, T>) operator U() const;
 };
 template <class T>
 struct AnyBase {
   template <class U>
-    requires(std::is_base_of_v<U, T> && !std::is_same_v<U, T>)
-  operator U() const;
+  requires(std::is_base_of_v<U, T> && !std::is_same_v<U, T>) operator U() const;
 };
 
 // The largest number of initialisers that T takes; kFieldsMax + 1 for more, or for none.  Numbers below the first that
@@ -43,8 +41,8 @@ inline constexpr std::size_t kFieldCount = count_initialisers<T, false>();
 template <class T, std::size_t>
 using FieldAt = AnyField<T>;
 
-// A C array takes as many initialisers as it has elements (brace elision), which spoils the count.  Where one begins, two
-// initialisers in braces stand for all of its places; where a class is, for one.
+// A C array takes as many initialisers as it has elements (brace elision), which spoils the count.  Where one begins,
+// two initialisers in braces stand for all of its places; where a class is, for one.
 template <class T, std::size_t... Before, std::size_t... After>
 consteval bool array_at(std::index_sequence<Before...>, std::index_sequence<After...>) {
   using A = AnyField<T>;
@@ -67,8 +65,10 @@ consteval bool has_array_field() {
 }
 
 template <class T>
-concept Fielded = std::is_aggregate_v<T> && std::is_class_v<T> && !requires { T{AnyBase<T>{}}; } &&
-                  (kFieldCount<T> <= kFieldsMax) && !has_array_field<T>();
+concept Fielded = std::is_aggregate_v<T> && std::is_class_v<T> && !requires {
+  T{AnyBase<T>{}};
+}
+&&(kFieldCount<T> <= kFieldsMax) && !has_array_field<T>();
 
 // Calls f(field...) with references to the fields of `v` in order.
 template <class V, class F>

@@ -118,7 +118,8 @@ struct SplitResult {
   static void deliver(Invocation& invocation, std::tuple<T...>&& value) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       (detail::deliver(invocation, static_cast<std::uint32_t>(I), std::get<I>(std::move(value))), ...);
-    }(std::index_sequence_for<T...>{});
+    }
+    (std::index_sequence_for<T...>{});
   }
 };
 
@@ -182,11 +183,10 @@ class Arg {
  public:
   Arg(const P& value) : value_(&value) {}
   template <class U>
-    requires(std::convertible_to<U, P> && !std::same_as<std::remove_cvref_t<U>, P>)
-  Arg(U&& value) : value_(new (storage_) P(std::forward<U>(value))), stored_(true) {}
+  requires(std::convertible_to<U, P> && !std::same_as<std::remove_cvref_t<U>, P>) Arg(U&& value)
+      : value_(new (storage_) P(std::forward<U>(value))), stored_(true) {}
   template <class U>
-    requires(std::convertible_to<U, P>)
-  Arg(const Ref<U>& ref) : ref_(ref.object()) {
+  requires(std::convertible_to<U, P>) Arg(const Ref<U>& ref) : ref_(ref.object()) {
     if constexpr (!std::is_same_v<U, P>) converter_ = detail::Converter<U, P>::entry->id;
     if (!ref_) detail::throw_invalid("a Ref given as argument is empty");
   }

@@ -34,16 +34,21 @@ inline constexpr bool kIsView<std::span<T, N>> = true;
 template <class T>
 consteval bool is_closure() {
   const std::string_view name = __PRETTY_FUNCTION__;
-  return std::is_class_v<T> && (name.find("<lambda") != name.npos || name.find("(lambda at") != name.npos) &&
-         requires { &T::operator(); };
+  return std::is_class_v<T> && (name.find("<lambda") != name.npos || name.find("(lambda at") != name.npos) && requires {
+    &T::operator();
+  };
 }
 
 template <class T>
-concept MemberHook = requires(T& v, Writer& w) { v.serialize(w); };
+concept MemberHook = requires(T& v, Writer& w) {
+  v.serialize(w);
+};
 template <class T>
-concept FreeHook = requires(T& v, Writer& w) { serialize(w, v); };
+concept FreeHook = requires(T& v, Writer& w) {
+  serialize(w, v);
+};
 template <class T>
-concept Hooked = std::is_class_v<T> && (MemberHook<T> || FreeHook<T>);
+concept Hooked = std::is_class_v<T> &&(MemberHook<T> || FreeHook<T>);
 
 // What grows element by element and can be filled again.
 template <class T>
@@ -58,8 +63,7 @@ concept Container = std::default_initializable<T> && requires(T& c, const T& k, 
 template <class T>
 struct AnyButPointer {
   template <class U>
-    requires(!std::is_base_of_v<U, T> && !std::is_pointer_v<U> && !kIsView<U>)
-  operator U() const;
+  requires(!std::is_base_of_v<U, T> && !std::is_pointer_v<U> && !kIsView<U>) operator U() const;
 };
 template <class T, std::size_t>
 using ButPointerAt = AnyButPointer<T>;
@@ -94,13 +98,13 @@ template <class T>
 struct Travels {
   static constexpr bool closure = is_closure<T>() && !std::is_empty_v<T>;
   static constexpr bool shared = kIs<T, std::shared_ptr> || kIs<T, std::weak_ptr>;
-  static_assert(!std::is_pointer_v<T> && !std::is_member_pointer_v<T>,
-                "mobula: a pointer cannot travel to another process; pass the value, a Ref, an Array or an ActorHandle");
+  static_assert(
+      !std::is_pointer_v<T> && !std::is_member_pointer_v<T>,
+      "mobula: a pointer cannot travel to another process; pass the value, a Ref, an Array or an ActorHandle");
   static_assert(!kIsView<T>,
                 "mobula: a view (span, string_view, reference_wrapper) cannot travel, it does not own what it shows; "
                 "pass a std::vector, a std::string or a mobula::Array");
-  static_assert(!closure,
-                "mobula: a lambda that captures cannot travel; pass what it captures as arguments");
+  static_assert(!closure, "mobula: a lambda that captures cannot travel; pass what it captures as arguments");
   static_assert(!shared,
                 "mobula: a shared_ptr cannot travel, nothing is shared between processes; pass the value or a Ref");
   static constexpr bool hides = AsBytes<T> && !kSpecialised<T> && !Hooked<T> && !closure && hides_pointer<T>();

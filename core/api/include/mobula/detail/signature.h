@@ -15,11 +15,11 @@ namespace detail {
 template <class F>
 struct SignatureOf;
 
-#define MOBULA_SIGNATURE(QUALIFIERS)                    \
-  template <class R, class C, class... P>               \
-  struct SignatureOf<R (C::*)(P...) QUALIFIERS> {       \
-    using type = R(P...);                               \
-    using Class = C;                                    \
+#define MOBULA_SIGNATURE(QUALIFIERS)              \
+  template <class R, class C, class... P>         \
+  struct SignatureOf<R (C::*)(P...) QUALIFIERS> { \
+    using type = R(P...);                         \
+    using Class = C;                              \
   };
 MOBULA_SIGNATURE()
 MOBULA_SIGNATURE(const)
@@ -27,7 +27,7 @@ MOBULA_SIGNATURE(noexcept)
 MOBULA_SIGNATURE(const noexcept)
 MOBULA_SIGNATURE(&)
 MOBULA_SIGNATURE(const&)
-MOBULA_SIGNATURE(& noexcept)
+MOBULA_SIGNATURE(&noexcept)
 MOBULA_SIGNATURE(const& noexcept)
 #undef MOBULA_SIGNATURE
 
@@ -40,7 +40,7 @@ struct SignatureOf<R (*)(P...) noexcept> {
   using type = R(P...);
 };
 template <class F>
-  requires requires { &F::operator(); }
+requires requires { &F::operator(); }
 struct SignatureOf<F> : SignatureOf<decltype(&F::operator())> {};
 
 template <auto F>

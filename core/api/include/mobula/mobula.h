@@ -1,9 +1,12 @@
 #pragma once
 
 // Mobula: tasks, actors and objects that span processes and nodes.  See docs/ for tours.
+// clang-format off
+#include "mobula/detail/portable.h"  // First: its sentences then stand near the top of a compiler's output.
+// clang-format on
+
 #include "mobula/actor.h"
 #include "mobula/array.h"
-#include "mobula/detail/portable.h"  // First: its sentences then stand near the top of a compiler's output.
 #include "mobula/errors.h"
 #include "mobula/group.h"
 #include "mobula/init.h"

@@ -70,8 +70,12 @@ class ZygoteTest : public ::testing::Test {
   }
   bool wait(const std::function<bool()>& condition, std::chrono::milliseconds patience = 10s) {
     const auto until = os::now() + patience;
-    while (!condition() && os::now() < until) loop_.run_once(10ms);
-    return condition();
+    bool met = condition();  // Kept: a process that is being replaced by exec can be out of sight for a moment.
+    while (!met && os::now() < until) {
+      loop_.run_once(10ms);
+      met = condition();
+    }
+    return met;
   }
 
   LeakCheck leaks_;

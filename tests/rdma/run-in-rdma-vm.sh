@@ -29,7 +29,7 @@ cannot() { echo "run-in-rdma-vm: skipped: $*" >&2; exit 77; }
 for program in qemu-system-x86_64 busybox cpio depmod modprobe apt-get dpkg flock; do
   command -v "$program" >/dev/null || cannot "this host lacks $program (see the list of packages in this script)"
 done
-busybox --help 2>/dev/null | grep -q switch_root || cannot "busybox has no switch_root"
+[[ $(busybox --help 2>/dev/null) == *switch_root* ]] || cannot "busybox has no switch_root"
 
 cache=${RDMA_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mobula/rdma-vm}
 mkdir -p "$cache"

@@ -63,7 +63,7 @@ only 'hwloc' core/os
 only 'rdma/|infiniband/' transport/ofi transport/ucx
 only 'mpi\.h' bench
 only 'grpc' bench
-only 'pmix|slurm/' slurm
+only 'pmix|slurm/(slurm|spank)' slurm
 only 'spdlog/' core/os
 only 'openssl/' transport
 

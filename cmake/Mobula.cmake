@@ -4,6 +4,7 @@
 #   mobula_executable(NAME target SOURCES ... DEPS ... [OUTPUT dir])
 #   mobula_test(NAME name SOURCES ... DEPS ... [LABELS ...] [TIMEOUT s] [ARGS ...] [ENV A=b ...] [HEAVY])
 #   mobula_fuzz(NAME fuzz_name SOURCES ... DEPS ...)
+#   mobula_slurm_test(NAME name NODES n COMMAND program argument ... [TIMEOUT s] [ENV A=b ...] [LABELS ...])
 include_guard(GLOBAL)
 
 set(MOBULA_GENERATED_DIR "${CMAKE_BINARY_DIR}/generated")
@@ -146,6 +147,29 @@ function(mobula_fuzz)
     mobula_add_test(NAME ${A_NAME} COMMAND ${A_NAME} "${corpus}" LABELS unit fuzz)
     _mobula_join_labels(${A_NAME} unit)
   endif()
+endfunction()
+
+# A ctest entry that runs a command beside a real Slurm of some nodes (tests/slurm/with-slurm.sh, whose FIXTURE_... settings
+# may stand in ENV), and fails when anything of its jobs is left on a node.  Skipped, with the reason, where that cannot run.
+function(mobula_slurm_test)
+  cmake_parse_arguments(A "HEAVY" "NAME;NODES;TIMEOUT" "COMMAND;LABELS;ENV" ${ARGN})
+  if(MOBULA_SANITIZE OR MOBULA_FUZZ)
+    return()
+  endif()
+  if(NOT A_LABELS)
+    set(A_LABELS slurm)
+  endif()
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 120)
+  endif()
+  set(flags)
+  if(A_HEAVY)
+    set(flags HEAVY)
+  endif()
+  # The build may lie where the nodes have a directory of their own.
+  list(APPEND A_ENV "FIXTURE_KEEP=${CMAKE_BINARY_DIR}")
+  mobula_add_test(NAME ${A_NAME} COMMAND "${PROJECT_SOURCE_DIR}/tests/slurm/with-slurm.sh" ${A_NODES} ${A_COMMAND}
+                  LABELS ${A_LABELS} TIMEOUT ${A_TIMEOUT} ENV ${A_ENV} ${flags})
 endfunction()
 
 # Messages of the control plane: mobula_protobuf(NAME target PROTOS path/from/root.proto ...).

@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/worker/actor_client.h"
 #include "core/worker/engine.h"
 #include "core/worker/references.h"
 #include "core/worker/running_call.h"
@@ -27,7 +26,6 @@ class Executor {
     References& references;
     LocalStore& store;
     RayletLink& raylet;
-    ActorClient& actors;
     ProcessMetrics& metrics;
   };
   explicit Executor(Parts parts) : p_(parts) {}

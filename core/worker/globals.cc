@@ -29,25 +29,25 @@ Runtime& require_current() {
 const ActorId& ActorRef::id() const { return state_->id; }
 
 void Encoder::ref(const ObjectRef& ref) {
-  if (Process* process = current_process()) process->encode_reference(ref, meta_);
+  if (Process* process = current_process()) process->reference_codec().encode_reference(ref, meta_);
   refs_.push_back(ref);
 }
 
 void Encoder::actor(const ActorRef& actor) {
-  if (Process* process = current_process()) process->encode_actor(actor, meta_);
+  if (Process* process = current_process()) process->reference_codec().encode_actor(actor, meta_);
   if (actor.state()->handle) refs_.push_back(actor.state()->handle);
 }
 
 ObjectRef Decoder::ref() {
   Process* const process = current_process();
-  ObjectRef ref = process != nullptr && ok() ? process->decode_reference(cursor_) : ObjectRef();
+  ObjectRef ref = process != nullptr && ok() ? process->reference_codec().decode_reference(cursor_) : ObjectRef();
   if (!ref) fail();
   return ref;
 }
 
 ActorRef Decoder::actor() {
   Process* const process = current_process();
-  ActorRef actor = process != nullptr && ok() ? process->decode_actor(cursor_) : ActorRef();
+  ActorRef actor = process != nullptr && ok() ? process->reference_codec().decode_actor(cursor_) : ActorRef();
   if (!actor) fail();
   return actor;
 }
@@ -57,7 +57,7 @@ void Arguments::add(Encoder&& value) {
   for (ObjectRef& ref : value.refs()) contained_.push_back(std::move(ref));
   value.refs().clear();
   if (size > kInlineBytesMax) {
-    auto put = current_process()->put_payload(value);
+    auto put = current_process()->puts().put_payload(value);
     if (put) return add(*put, 0);
     failure_ = std::make_unique<ErrorInfo>();
     failure_->kind =

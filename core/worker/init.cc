@@ -49,10 +49,10 @@ std::string variable(const char* name) {
   options.worker = start.worker;
   options.job = start.job;
   options.raylet_address = start.raylet_address;
-  options.session_directory = start.session_directory;
+  options.transports.session_directory = start.session_directory;
   options.start_token = start.token;
-  options.node_link = variable("MOBULA_NODE_LINK");
-  options.interface = variable("MOBULA_INTERFACE");
+  options.transports.node_link = variable("MOBULA_NODE_LINK");
+  options.transports.interface = variable("MOBULA_INTERFACE");
   options.registration.set_wire_version(base::kWireVersion);
   options.registration.set_build_id(os::self_build_id());
   auto process = Process::join(options, secret);
@@ -103,9 +103,9 @@ class DriverSession final : public SessionImpl {
     p.worker = os::random_id<base::WorkerId>();
     p.job = os::random_id<base::JobId>();
     p.raylet_address = session->raylet_;
-    p.session_directory = session->directory_;
-    p.node_link = session->node_link_;
-    p.interface = session->interface_;
+    p.transports.session_directory = session->directory_;
+    p.transports.node_link = session->node_link_;
+    p.transports.interface = session->interface_;
     describe_job(p.registration, argc, argv, options);
     auto process = Process::join(p, *session->secret_);
     if (!process) {

@@ -9,15 +9,22 @@
 #include "core/os/secret.h"
 #include "core/worker/actor_client.h"
 #include "core/worker/calls.h"
+#include "core/worker/dispatch.h"
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
 #include "core/worker/links.h"
 #include "core/worker/local_store.h"
 #include "core/worker/process_metrics.h"
+#include "core/worker/puts.h"
 #include "core/worker/raylet_link.h"
+#include "core/worker/raylet_news.h"
+#include "core/worker/reference_codec.h"
 #include "core/worker/references.h"
 #include "core/worker/runtime.h"
 #include "core/worker/submitter.h"
+#include "core/worker/thread_context.h"
+#include "core/worker/transports.h"
+#include "core/worker/waits.h"
 
 namespace mobula::runtime {
 
@@ -26,16 +33,14 @@ struct ProcessOptions {
   base::WorkerId worker;
   base::JobId job;
   std::string raylet_address;
-  std::string session_directory;
   std::uint64_t start_token = 0;
-  std::string node_link;         // MOBULA_NODE_LINK; empty: auto.
-  std::string interface;         // Where to listen, when the cluster spans hosts; empty: this host alone.
+  TransportChoice transports;
   proto::Register registration;  // What init() knows: exe, argv, environment, ...
   base::Duration join_timeout = std::chrono::seconds(30);
 };
 
-// A driver or a worker: builds the parts, hands them to each other, takes each message to the part that it is for.
-class Process final : public Runtime, public LinkHandler {
+// A driver or a worker: builds the parts and hands them to each other.
+class Process final : public Runtime {
  public:
   // Joins its node's raylet: makes the transports, registers, attaches to the store.  Blocks.
   static base::Result<std::unique_ptr<Process>> join(const ProcessOptions& options, const os::Secret& secret);
@@ -57,56 +62,44 @@ class Process final : public Runtime, public LinkHandler {
   Result<ActorRef> get_actor(const std::string& name, const std::string& ns) override;
   void kill(const ActorRef& actor, bool no_restart) override;
   void cancel(const ObjectRef& ref, bool force, bool recursive) override;
-  Result<ObjectRef> put(Encoder&& value) override;
-  Result<std::unique_ptr<WritableObject>> allocate(std::size_t payload_bytes) override;
-  ObjectRef seal(std::unique_ptr<WritableObject> object) override;
+  Result<ObjectRef> put(Encoder&& value) override { return puts_->put(std::move(value)); }
+  Result<std::unique_ptr<WritableObject>> allocate(std::size_t payload_bytes) override {
+    return puts_->allocate(payload_bytes);
+  }
+  ObjectRef seal(std::unique_ptr<WritableObject> object) override { return puts_->seal(std::move(object)); }
   std::size_t wait(std::span<const ObjectRef> refs, std::size_t count, std::optional<Time> deadline,
-                   FetchLocal fetch) override;
-  bool when_ready(const ObjectRef& ref, Continuation& continuation) override;
+                   FetchLocal fetch) override {
+    return waits_->wait(refs, count, deadline, fetch);
+  }
+  bool when_ready(const ObjectRef& ref, Continuation& continuation) override {
+    return waits_->when_ready(ref, continuation);
+  }
   bool cancelled() const override;
   TaskContext context() const override;
   Result<std::string> cluster_status_json() override;
 
-  // For the codec (references inside values) and the reference counts.
-  void encode_reference(const ObjectRef& ref, base::Buffer& out);
-  ObjectRef decode_reference(base::Cursor& in);
-  void encode_actor(const ActorRef& actor, base::Buffer& out);
-  ActorRef decode_actor(base::Cursor& in);
-  void dropped(LocalObject* object) noexcept;
-  // Puts an argument or a value that is too long for a message.
-  Result<ObjectRef> put_payload(const Encoder& value);
+  // For the codec and the reference counts, which know no Runtime.
+  ReferenceCodec& reference_codec() { return *reference_codec_; }
+  Puts& puts() { return *puts_; }
+  void dropped(LocalObject* object) noexcept { references_->drop(object); }
 
  private:
-  Process(const ProcessOptions& options, const Registration& registration);
+  Process(const ProcessOptions& options, CallScope root);
 
-  base::Result<void> open_transports(const ProcessOptions& options, const os::Secret& secret);
-  void serve_raylet();
-  void cluster_down(const std::string& why);
-  CallScope& scope();
-  base::TaskId next_task() { return base::derive<base::TaskId>(scope().task, ++scope().children); }
-  base::ObjectId next_put() { return base::object_of(scope().task, base::kPutIndex + ++scope().puts); }
-  bool settled_enough(const ObjectRef& ref, FetchLocal fetch) const;
-  void want(const ObjectRef& ref, FetchLocal fetch);
-  bool block(Engine::Lock& lock, const std::function<bool()>& done, std::optional<Time> deadline);
-  std::size_t wait_for_all(Engine::Lock& lock, std::span<const ObjectRef> refs, std::optional<Time> deadline,
-                           FetchLocal fetch);
-  std::size_t wait_for_some(Engine::Lock& lock, std::span<const ObjectRef> refs, std::size_t count,
-                            std::optional<Time> deadline, FetchLocal fetch);
-
-  void message(Peer& from, Hot type, base::ConstBytes header, base::ConstBytes payload) override;
-  void peer_lost(Peer& peer) override;
-  void on_reply(Peer& from, const ReplyHeader& header, base::ConstBytes payload);
+  void attach_spin_page(const os::Fd& page);
+  void build_parts(objstore::StoreClient store);
 
   const bool is_driver_;
   base::JobId job_;
   std::string ns_;
-  CallScope root_;
-  std::optional<ErrorInfo> down_;
+  Scopes scopes_;
 
   ProcessMetrics metrics_ = ProcessMetrics::create();
   Engine engine_;
   std::unique_ptr<RayletLink> raylet_;
   os::Mapping spin_page_;
+  SpinTokens spin_tokens_;
+  Dispatch dispatch_;
   std::unique_ptr<Links> links_;
   std::unique_ptr<LocalStore> store_;
   std::unique_ptr<References> references_;
@@ -115,6 +108,10 @@ class Process final : public Runtime, public LinkHandler {
   std::unique_ptr<Submitter> submitter_;
   std::unique_ptr<ActorClient> actors_;
   std::unique_ptr<Executor> executor_;
+  std::unique_ptr<Waits> waits_;
+  std::unique_ptr<Puts> puts_;
+  std::unique_ptr<ReferenceCodec> reference_codec_;
+  std::unique_ptr<RayletNews> news_;
 };
 
 }  // namespace mobula::runtime

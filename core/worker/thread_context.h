@@ -23,4 +23,25 @@ struct CallScope {
 // Null on threads that run no task.
 CallScope*& current_scope();
 
+// Whose ids the calling thread's calls and puts derive from: those of its task, else those of the process itself.
+class Scopes {
+ public:
+  explicit Scopes(const CallScope& root) : root_(root) {}
+
+  const CallScope& root() const { return root_; }
+  void set_job(const base::JobId& job) { root_.job = job; }
+  CallScope& mine() {
+    CallScope* const task = current_scope();
+    return task != nullptr ? *task : root_;
+  }
+
+  // Under the engine's lock.
+  base::TaskId next_task() { return base::derive<base::TaskId>(mine().task, ++mine().children); }
+  base::ActorId next_actor() { return base::derive<base::ActorId>(mine().task, ++mine().children); }
+  base::ObjectId next_put() { return base::object_of(mine().task, base::kPutIndex + ++mine().puts); }
+
+ private:
+  CallScope root_;
+};
+
 }  // namespace mobula::runtime

@@ -1,0 +1,85 @@
+#include "core/worker/dispatch.h"
+
+#include <cstring>
+
+#include "core/os/log.h"
+
+namespace mobula::runtime {
+
+using base::Code;
+
+namespace {
+
+template <class Header>
+bool read_header(base::ConstBytes bytes, Header& header) {
+  if (bytes.size() != sizeof header) return false;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  return header.version == kMessageVersion;
+}
+
+}  // namespace
+
+void Dispatch::on_reply(Peer& from, const ReplyHeader& header, base::ConstBytes payload) {
+  Task* task = p_->tasks.find(header.call);
+  if (task == nullptr) return;  // Ended meanwhile: cancelled, or its actor was declared dead.
+  if (task->actor != nullptr) {
+    p_->actors.on_reply(from, *task, header, payload);
+  } else {
+    p_->submitter.on_reply(from, *task, header, payload);
+  }
+}
+
+void Dispatch::message(Peer& from, Hot type, base::ConstBytes header, base::ConstBytes payload) {
+  CallHeader call;
+  ReplyHeader reply;
+  CancelHeader cancel;
+  ObjectHeader object;
+  switch (type) {
+    case Hot::kCall:
+      if (read_header(header, call)) return p_->executor.on_call(from, call, payload);
+      break;
+    case Hot::kReply:
+      if (read_header(header, reply)) return on_reply(from, reply, payload);
+      break;
+    case Hot::kCancel:
+      if (read_header(header, cancel)) return p_->executor.on_cancel(from, cancel);
+      break;
+    case Hot::kTakeBack:
+      if (read_header(header, cancel)) return p_->executor.on_take_back(from);
+      break;
+    case Hot::kRefsHeld:
+      if (read_header(header, cancel)) return p_->executor.on_references_held(from, cancel);
+      break;
+    case Hot::kObjectGet:
+      if (read_header(header, object)) return p_->references.on_object_get(from, object);
+      break;
+    case Hot::kObjectValue:
+      if (read_header(header, object)) return p_->references.on_object_value(from, object, payload);
+      break;
+    case Hot::kBorrow:
+      if (read_header(header, object)) return p_->references.on_borrow(from, object);
+      break;
+    case Hot::kBorrowed:
+      if (read_header(header, object)) return p_->references.on_borrowed(from, object);
+      break;
+    case Hot::kRelease:
+      if (read_header(header, object)) return p_->references.on_release(from, object);
+      break;
+    case Hot::kLocation:
+      if (read_header(header, object)) return p_->references.on_location(from, object, payload);
+      break;
+  }
+  p_->links.declare_lost(from, {Code::kInvalid, "the peer sent a message of unknown type or version"});
+}
+
+void Dispatch::peer_lost(Peer& peer) {
+  os::log(os::LogLevel::kInfo, "peer {} lost: {}", peer.address.worker.short_hex(), peer.why_lost.what);
+  p_->metrics.peers_lost.add();
+  p_->submitter.on_peer_lost(peer);
+  p_->actors.on_peer_lost(peer);
+  p_->references.on_peer_lost(peer);
+  p_->executor.on_peer_lost(peer);
+  p_->engine.notify();
+}
+
+}  // namespace mobula::runtime

@@ -1,0 +1,72 @@
+#include "core/worker/raylet_news.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "core/cluster/interrupt.h"
+#include "core/worker/log_line.h"
+
+namespace mobula::runtime {
+
+using base::Code;
+using base::Error;
+using base::ErrorKind;
+
+void RayletNews::serve_leases() {
+  rpc::Rpc& rpc = p_.raylet.rpc();
+  using rpc::Responder;
+  rpc.on<proto::Grant>(proto::GRANT, [this](proto::Grant&& m, Responder r) { p_.submitter.on_grant(m, std::move(r)); });
+  rpc.on<proto::ReturnLease>(proto::RECALL,
+                             [this](proto::ReturnLease&& m, Responder) { p_.submitter.on_recall(m.lease_id()); });
+  rpc.on<proto::WorkerLost>(proto::WORKER_LOST,
+                            [this](proto::WorkerLost&& m, Responder) { p_.submitter.on_worker_lost(m); });
+  rpc.on<proto::Unschedulable>(proto::UNSCHEDULABLE,
+                               [this](proto::Unschedulable&& m, Responder) { p_.submitter.on_unschedulable(m); });
+}
+
+void RayletNews::serve() {
+  serve_leases();
+  rpc::Rpc& rpc = p_.raylet.rpc();
+  using rpc::Responder;
+  rpc.on<proto::ActorInfo>(proto::ACTOR_CHANGED, [this](proto::ActorInfo&& m, Responder) { p_.actors.on_info(m); });
+  rpc.on<proto::CreateActor>(proto::CREATE_ACTOR,
+                             [this](proto::CreateActor&& m, Responder) { p_.executor.create_actor(m); });
+  rpc.on<proto::NodeDead>(proto::NODE_DEAD, [this](proto::NodeDead&& m, Responder) {
+    const auto node = base::NodeId::from_string(m.node_id());
+    if (!node) return;
+    p_.links.declare_node_lost(*node, {Code::kLost, "node " + node->short_hex() + " has died: " + m.why()});
+    p_.references.on_node_dead(*node, m.why());
+    p_.engine.notify();
+  });
+  rpc.on<proto::Exit>(proto::EXIT, [this](proto::Exit&& m, Responder) {
+    if (reader_ == Reader::kDriver) return;
+    if (m.force()) ::_exit(0);
+    p_.executor.exit_when_idle();
+  });
+  rpc.on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, Responder) { cluster_down(m.why()); });
+  rpc.on<proto::LogLines>(proto::LOG_LINES, [](proto::LogLines&& m, Responder) {
+    for (const proto::LogLine& line : m.lines()) print_log_line(line);
+  });
+  p_.raylet.on_closed([this](const Error& why) {
+    if (reader_ == Reader::kWorker) ::_exit(1);  // A worker dies with its raylet.
+    cluster_down("the connection to this node's raylet has ended: " + why.what);
+  });
+}
+
+void RayletNews::cluster_down(const std::string& why) {
+  cluster::end_if_interrupted();
+  if (down_) return;
+  ErrorInfo error;
+  error.kind = ErrorKind::kClusterDown;
+  error.what = "the cluster has gone: " + why;
+  error.remedy = "start it again; the logs of its last run are in the session directory (mobula logs)";
+  down_ = error;
+  p_.submitter.fail_all(error);
+  p_.actors.fail_all(error);
+  p_.references.fail_all(error);
+  p_.engine.notify();
+  if (reader_ == Reader::kWorker) ::_exit(1);
+}
+
+}  // namespace mobula::runtime

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/worker/actor_client.h"
+#include "core/worker/engine.h"
+#include "core/worker/executor.h"
+#include "core/worker/links.h"
+#include "core/worker/raylet_link.h"
+#include "core/worker/references.h"
+#include "core/worker/submitter.h"
+
+namespace mobula::runtime {
+
+// What the raylet tells us, taken to the part that it is for; and the end of the cluster, which ends everything that
+// waits for it.
+//
+// Under the engine's lock.
+class RayletNews {
+ public:
+  enum class Reader { kDriver, kWorker };  // A worker dies with its raylet; a driver's waits end with an error.
+  struct Parts {
+    Engine& engine;
+    Links& links;
+    RayletLink& raylet;
+    References& references;
+    Submitter& submitter;
+    ActorClient& actors;
+    Executor& executor;
+  };
+  RayletNews(Parts parts, Reader reader) : p_(parts), reader_(reader) {}
+
+  // Takes the handlers of the raylet's channel.  Once, before the first progress.
+  void serve();
+  // Why there is no cluster any more.
+  const std::optional<ErrorInfo>& down() const { return down_; }
+
+ private:
+  void serve_leases();
+  void cluster_down(const std::string& why);
+
+  Parts p_;
+  const Reader reader_;
+  std::optional<ErrorInfo> down_;
+};
+
+}  // namespace mobula::runtime

@@ -14,7 +14,7 @@ Task& Calls::make(const FunctionEntry& function, const base::TaskId& id, Argumen
   // Before anybody waits for them: an owner that is known to be gone makes its object an error here and now.
   for (const Arguments::Dependency& d : task.arguments.dependencies_) {
     LocalObject& object = local(d.ref);
-    if (object.status() == ObjectStatus::kPending && object.borrowed()) references_.ask_owner(object);
+    if (object.status() == ObjectStatus::kPending && object.borrowed()) references_.values().ask_owner(object);
   }
   for (std::size_t i = 0; i < out.size(); ++i) {
     LocalObject* object = references_.make(base::object_of(id, static_cast<std::uint32_t>(i + 1)));
@@ -40,7 +40,7 @@ ConstBytes Calls::payload_of(Task& task, base::Buffer& scratch) {
     scratch.put(object.id());
     // What lies in a store is fetched by the worker, which needs to know whom to ask.
     if (object.status() == ObjectStatus::kRemote || object.size() > kInlineBytesMax) references_.list(object);
-    references_.describe(object, scratch);
+    references_.values().describe(object, scratch);
     encode(object.borrowed() ? object.more().owner->address : links_.self(), scratch);
   }
   return scratch.view();
@@ -88,7 +88,7 @@ void Calls::adopt_returned_references(Task& task, Peer& from, const ReplyHeader&
   // The worker holds them until every owner knows us.
   CancelHeader release;
   release.call = header.call;
-  references_.after_borrows(
+  references_.borrows().after_borrows(
       [this, worker = &from, release] { links_.send(*worker, Hot::kRefsHeld, base::object_bytes(release), {}); });
 }
 
@@ -101,9 +101,9 @@ bool Calls::read_results(Task& task, Peer& from, const ReplyHeader& header, Cons
   };
   const auto settle = [&](ObjectRef& result) {
     Value v;
-    if (!References::read_described(in, v.head, v.bytes, v.holders)) return;
+    if (!ObjectValues::read_described(in, v.head, v.bytes, v.holders)) return;
     local(result).task = LocalObject::kNoTask;
-    references_.settle_described(local(result), v.head, v.bytes, std::move(v.holders));
+    references_.values().settle_described(local(result), v.head, v.bytes, std::move(v.holders));
   };
   if (header.returns != task.returns) return false;
   task.each_result(settle);
@@ -122,7 +122,7 @@ bool Calls::succeed(Task& task, Peer& from, const ReplyHeader& header, ConstByte
     task.each_result([&](ObjectRef& r) {
       if (r->settled()) return;
       local(r).settle_error(error);
-      references_.settled(local(r));
+      references_.values().settled(local(r));
     });
   }
   tasks_.release(task);
@@ -138,7 +138,7 @@ void Calls::fail(Task& task, ErrorInfo error) {
     if (r->settled()) return;
     local(r).task = LocalObject::kNoTask;
     local(r).settle_error(error);
-    references_.settled(local(r));
+    references_.values().settled(local(r));
   });
   tasks_.release(task);
 }

@@ -51,22 +51,22 @@ void Dispatch::message(Peer& from, Hot type, base::ConstBytes header, base::Cons
       if (read_header(header, cancel)) return p_->executor.on_references_held(from, cancel);
       break;
     case Hot::kObjectGet:
-      if (read_header(header, object)) return p_->references.on_object_get(from, object);
+      if (read_header(header, object)) return p_->references.values().on_object_get(from, object);
       break;
     case Hot::kObjectValue:
-      if (read_header(header, object)) return p_->references.on_object_value(from, object, payload);
+      if (read_header(header, object)) return p_->references.values().on_object_value(object, payload);
       break;
     case Hot::kBorrow:
-      if (read_header(header, object)) return p_->references.on_borrow(from, object);
+      if (read_header(header, object)) return p_->references.borrows().on_borrow(from, object);
       break;
     case Hot::kBorrowed:
-      if (read_header(header, object)) return p_->references.on_borrowed(from, object);
+      if (read_header(header, object)) return p_->references.borrows().on_borrowed(from, object);
       break;
     case Hot::kRelease:
-      if (read_header(header, object)) return p_->references.on_release(from, object);
+      if (read_header(header, object)) return p_->references.borrows().on_release(from, object);
       break;
     case Hot::kLocation:
-      if (read_header(header, object)) return p_->references.on_location(from, object, payload);
+      if (read_header(header, object)) return p_->references.values().on_location(object, payload);
       break;
   }
   p_->links.declare_lost(from, {Code::kInvalid, "the peer sent a message of unknown type or version"});

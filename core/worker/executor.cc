@@ -118,7 +118,7 @@ void Executor::enqueue(RunningCall& call) {
       dependency.object_ready(object);
     } else {
       object.add_waiter(dependency);
-      p_.references.fetch(object);
+      p_.references.values().fetch(object);
     }
     return call.state == RunningCall::State::kWaiting;
   });
@@ -360,12 +360,12 @@ void Executor::finish(RunningCall& call) {
   }
   for (const ObjectRef& ref : call.adopted) {
     LocalObject& object = local(ref);
-    if (object.borrowed() && !ref->only_reference()) p_.references.borrow(object);
+    if (object.borrowed() && !ref->only_reference()) p_.references.borrows().borrow(object);
   }
   call.adopted.clear();
   // Handles of actors were borrowed when they were read; in the steady state no borrow is open and the reply leaves at
   // once.
-  p_.references.after_borrows([this, &call] { send_reply(call); });
+  p_.references.borrows().after_borrows([this, &call] { send_reply(call); });
 }
 
 void Executor::send_reply(RunningCall& call) {

@@ -89,7 +89,7 @@ ObjectRef Puts::seal(std::unique_ptr<WritableObject> object) {
   if (view) {
     made.settle_view(std::move(*view));
     made.in_store = true;
-    p_.references.set_holders(made, {p_.links.self().node});
+    p_.references.values().set_holders(made, {p_.links.self().node});
   } else {
     made.settle_error(store_error(sealed ? Error{Code::kLost, "it was sealed and is gone"} : sealed.error(), size));
   }

@@ -75,7 +75,7 @@ bool RunningCall::read_dependency(base::Cursor& in, Dependency& dependency, Argu
   Returned head;
   ConstBytes bytes;
   std::vector<base::NodeId> holders;
-  if (!References::read_described(in, head, bytes, holders)) return false;
+  if (!ObjectValues::read_described(in, head, bytes, holders)) return false;
   const auto owner = decode_address(in);
   if (!owner) return false;
   if (head.place == Place::kInline) {
@@ -86,7 +86,7 @@ bool RunningCall::read_dependency(base::Cursor& in, Dependency& dependency, Argu
   dependency.call = this;
   dependency.ref = references.adopt(id, *owner, References::Borrow::kLater);
   LocalObject& object = local(dependency.ref);
-  references.settle_described(object, head, bytes, std::move(holders));
+  references.values().settle_described(object, head, bytes, std::move(holders));
   adopted.push_back(dependency.ref);
   return true;
 }

@@ -20,8 +20,8 @@ bool settled_enough(const ObjectRef& ref, FetchLocal fetch) {
 
 void Waits::want(const ObjectRef& ref, FetchLocal fetch) {
   LocalObject& object = local(ref);
-  if (object.status() == ObjectStatus::kPending && object.borrowed()) references_.ask_owner(object);
-  if (object.status() == ObjectStatus::kRemote && fetch == FetchLocal::kYes) references_.fetch(object);
+  if (object.status() == ObjectStatus::kPending && object.borrowed()) references_.values().ask_owner(object);
+  if (object.status() == ObjectStatus::kRemote && fetch == FetchLocal::kYes) references_.values().fetch(object);
 }
 
 // One blocking wait of a user's thread.  In a task, the first sleep gives the CPU back.

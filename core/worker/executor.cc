@@ -13,7 +13,6 @@
 namespace mobula::runtime {
 namespace {
 
-constexpr std::size_t kCallsKept = 64;
 constexpr int kExtraThreadsMax = 4096;
 
 std::uint64_t nanoseconds() { return static_cast<std::uint64_t>(os::now().time_since_epoch().count()); }
@@ -22,75 +21,36 @@ std::uint64_t nanoseconds() { return static_cast<std::uint64_t>(os::now().time_s
 
 // ---- receiving --------------------------------------------------------------------------------------
 
-RunningCall& Executor::take_free() {
-  if (free_.empty()) {
-    pool_.push_back(std::make_unique<RunningCall>(*this));
-    pool_.back()->pool_index = pool_.size() - 1;
-    free_.push_back(pool_.back().get());
-  }
-  RunningCall& call = *free_.back();
-  free_.pop_back();
-  return call;
-}
-
-void Executor::give_back(RunningCall& call) {
-  call.reset();
-  call.state = RunningCall::State::kFree;
-  if (free_.size() < kCallsKept || pool_.empty()) {
-    free_.push_back(&call);
-    return;
-  }
-  const std::size_t at = call.pool_index;
-  std::swap(pool_[at], pool_.back());
-  pool_[at]->pool_index = at;
-  pool_.pop_back();
-}
-
-void Executor::refuse(Peer& from, const CallHeader& header, ErrorInfo error) {
-  ReplyHeader reply;
-  reply.status = CallStatus::kError;
-  reply.call = header.call;
-  base::Buffer payload;
-  encode(error, payload);
-  p_.links.send(from, Hot::kReply, base::object_bytes(reply), payload.view());
-}
-
 void Executor::on_call(Peer& from, const CallHeader& header, ConstBytes payload) {
-  if (header.target == Target::kTask && (cpu_given_back_ || exiting_)) {
-    ReplyHeader reply;
-    reply.status = CallStatus::kReturned;
-    reply.call = header.call;
-    p_.links.send(from, Hot::kReply, base::object_bytes(reply), {});
-    return;
-  }
-  if (header.target == Target::kActor && (actor_.is_nil() || header.incarnation != incarnation_)) {
+  if (header.target == Target::kTask && (cpu_given_back_ || exiting_)) return replies_.send_back(from, header);
+  if (header.target == Target::kActor && !actor_.is_called_by(header)) {
     ErrorInfo error;
     error.kind = base::ErrorKind::kActorUnavailable;
     error.what = "this process is not the run of the actor that was called";
-    return refuse(from, header, std::move(error));
+    return replies_.refuse(from, header, error);
   }
-  RunningCall& call = take_free();
+  RunningCall& call = pool_.take();
   if (!call.accept(from, header, payload)) {
     ErrorInfo error;
     error.kind = base::ErrorKind::kInvalid;
     error.what = "the call's arguments are malformed";
-    refuse(from, header, std::move(error));
-    return give_back(call);
+    replies_.refuse(from, header, error);
+    return pool_.give_back(call);
   }
   if (call.entry == nullptr) {
     ErrorInfo error;
     error.kind = base::ErrorKind::kInvalid;
     error.what = "this binary has no function with id " + std::to_string(header.function);
     error.remedy = "driver and workers must run the same build; in plugins, load them before init()";
-    refuse(from, header, std::move(error));
-    return give_back(call);
+    replies_.refuse(from, header, error);
+    return pool_.give_back(call);
   }
   enqueue(call);
 }
 
 void Executor::enqueue(RunningCall& call) {
   call.state = RunningCall::State::kReady;
-  queue_.push_back(&call);
+  queue_.push(call);
   call.missing = 0;
   const auto each_open = [&call](auto&& f) {
     for (std::size_t i = 0; i < call.dependency_count_; ++i) {
@@ -137,19 +97,17 @@ void Executor::argument_lost(RunningCall& call, const ErrorInfo& error) {
 }
 
 void Executor::on_cancel(Peer& from, const CancelHeader& header) {
-  const auto mine = [&](const RunningCall* c) { return c->from == &from && c->header.call == header.call; };
-  if (const auto it = std::ranges::find_if(queue_, mine); it != queue_.end()) {
+  const auto mine = [&](const RunningCall& c) { return c.from == &from && c.header.call == header.call; };
+  if (RunningCall* const call = queue_.take_first(mine)) {
     ErrorInfo error;
     error.kind = base::ErrorKind::kCancelled;
     error.what = "the call was cancelled before it began";
-    RunningCall& call = **it;
-    queue_.erase(it);
-    call.fail(error);
-    finish(call);
+    call->fail(error);
+    finish(*call);
     p_.engine.notify();  // Another may be first now.
     return;
   }
-  const auto it = std::ranges::find_if(running_, mine);
+  const auto it = std::ranges::find_if(running_, [&](const RunningCall* c) { return mine(*c); });
   if (it == running_.end()) return;
   (*it)->cancelled_flag.store(true, std::memory_order_relaxed);
   if (header.force != 0 && header.call != 0 && (*it)->header.target == Target::kTask) {
@@ -159,28 +117,20 @@ void Executor::on_cancel(Peer& from, const CancelHeader& header) {
   p_.engine.notify();
 }
 
-void Executor::return_unstarted(RunningCall& call) {
+void Executor::send_back(RunningCall& call) {
   p_.metrics.calls_returned.add();
-  ReplyHeader reply;
-  reply.status = CallStatus::kReturned;
-  reply.call = call.header.call;
-  p_.links.send(*call.from, Hot::kReply, base::object_bytes(reply), {});
-  give_back(call);
+  replies_.send_back(*call.from, call.header);
+  pool_.give_back(call);
 }
 
 void Executor::on_take_back(Peer& from) {
   // The next to run stays unless something runs already: giving it back would only send it round.
-  const bool keep_first = running_.empty();
-  std::deque<RunningCall*> kept;
-  for (RunningCall* call : std::exchange(queue_, {})) {
-    const bool first = keep_first && kept.empty();
-    if (!first && call->from == &from && call->header.target == Target::kTask && !call->failed) {
-      return_unstarted(*call);
-    } else {
-      kept.push_back(call);
-    }
-  }
-  queue_ = std::move(kept);
+  bool keep = running_.empty();
+  queue_.take_each(
+      [&](const RunningCall& call) {
+        return !std::exchange(keep, false) && call.from == &from && call.header.target == Target::kTask && !call.failed;
+      },
+      [this](RunningCall& call) { send_back(call); });
 }
 
 // Only when every thread that runs user code waits: a worker's CPU is one, whatever its threads.
@@ -196,8 +146,8 @@ void Executor::wait_ended() {
 void Executor::give_cpu_back() {
   if (cpu_given_back_) return;
   cpu_given_back_ = true;
-  if (actor_.is_nil()) {
-    for (RunningCall* call : std::exchange(queue_, {})) return_unstarted(*call);
+  if (!actor_.exists()) {
+    queue_.take_each([](const RunningCall&) { return true; }, [this](RunningCall& call) { send_back(call); });
   }
   (void)p_.raylet.rpc().notify(proto::BLOCKED, proto::Empty());
 }
@@ -208,44 +158,34 @@ void Executor::take_cpu() {
   (void)p_.raylet.rpc().notify(proto::UNBLOCKED, proto::Empty());
 }
 
-void Executor::on_references_held(Peer& from, const CancelHeader& header) { returned_.erase({&from, header.call}); }
-
 void Executor::on_peer_lost(Peer& peer) {
-  std::erase_if(returned_, [&](const auto& entry) { return entry.first.first == &peer; });
-  std::deque<RunningCall*> kept;
-  for (RunningCall* call : std::exchange(queue_, {})) {
-    if (call->from == &peer) {
-      give_back(*call);
-    } else {
-      kept.push_back(call);
-    }
-  }
-  queue_ = std::move(kept);
+  replies_.on_peer_lost(peer);
+  queue_.take_each([&](const RunningCall& call) { return call.from == &peer; },
+                   [this](RunningCall& call) { pool_.give_back(call); });
 }
 
 // ---- running ----------------------------------------------------------------------------------------
 
-bool Executor::runnable() const {
-  if (!continuations_.empty()) return true;
-  if (queue_.empty()) return exiting_ && running_.empty();
-  if (!actor_.is_nil() || queue_.front()->from == nullptr) {
-    return queue_.front()->state == RunningCall::State::kReady && suspended_ < suspended_max();
-  }
-  return std::ranges::any_of(queue_, [](const RunningCall* c) { return c->state == RunningCall::State::kReady; });
+bool Executor::is_ordered() const { return actor_.exists() || (!queue_.empty() && queue_.front().from == nullptr); }
+
+int Executor::suspended_max() const {
+  return actor_.max_concurrency() > 1 ? actor_.max_concurrency() : kSuspendedMaxDefault;
 }
 
-// An actor's calls keep their order, so the head must be ready; tasks may pass one that waits for its arguments.
+bool Executor::has_call() const {
+  const bool ordered = is_ordered();
+  if (ordered && suspended_ >= suspended_max()) return false;
+  return queue_.has_ready(ordered ? CallQueue::Order::kStrict : CallQueue::Order::kReadyFirst);
+}
+
 RunningCall* Executor::next() {
-  if (queue_.empty()) return nullptr;
-  auto at = queue_.begin();
-  const bool ordered = !actor_.is_nil() || queue_.front()->from == nullptr;
+  const bool ordered = is_ordered();
   if (ordered && suspended_ >= suspended_max()) return nullptr;
-  while ((*at)->state != RunningCall::State::kReady) {
-    if (ordered || ++at == queue_.end()) return nullptr;
-  }
-  RunningCall* call = *at;
-  queue_.erase(at);
-  return call;
+  return queue_.take_ready(ordered ? CallQueue::Order::kStrict : CallQueue::Order::kReadyFirst);
+}
+
+bool Executor::has_work() const {
+  return !continuations_.empty() || has_call() || (exiting_ && queue_.empty() && running_.empty());
 }
 
 bool Executor::run_continuation(Engine::Lock& lock) {
@@ -272,7 +212,7 @@ void Executor::run() {
   for (;;) {
     // Coroutines that all wait for others hold no CPU either.
     p_.engine.wait(
-        lock, [this] { return runnable(); }, std::nullopt,
+        lock, [this] { return has_work(); }, std::nullopt,
         [this] {
           if (suspended_ != 0 && executing_ == 0) give_cpu_back();
         });
@@ -286,20 +226,10 @@ void Executor::run() {
 }
 
 void Executor::work(Engine::Lock& lock) {
-  const auto has_call = [this] { return !queue_.empty() && queue_.front()->state == RunningCall::State::kReady; };
+  const auto first_is_ready = [this] { return queue_.has_ready(CallQueue::Order::kStrict); };
   for (;;) {
-    p_.engine.wait(lock, has_call, std::nullopt);
+    p_.engine.wait(lock, first_is_ready, std::nullopt);
     if (RunningCall* call = next()) run_one(lock, *call);
-  }
-}
-
-void Executor::start_threads(int max_concurrency) {
-  max_concurrency_ = max_concurrency;
-  for (int i = 1; i < std::min(max_concurrency, kExtraThreadsMax); ++i) {
-    threads_.emplace_back([this] {
-      Engine::Lock lock(p_.engine);
-      work(lock);
-    });
   }
 }
 
@@ -365,73 +295,48 @@ void Executor::finish(RunningCall& call) {
   call.adopted.clear();
   // Handles of actors were borrowed when they were read; in the steady state no borrow is open and the reply leaves at
   // once.
-  p_.references.borrows().after_borrows([this, &call] { send_reply(call); });
+  p_.references.borrows().after_borrows([this, &call] { answer(call); });
 }
 
-void Executor::send_reply(RunningCall& call) {
-  if (call.from == nullptr) return constructor_ended(call);
-  ReplyHeader header;
-  header.status = call.failed ? CallStatus::kError : CallStatus::kOk;
-  header.returns = call.header.returns;
-  header.call = call.header.call;
-  header.run_ns = call.run_ns;
-  header.references = static_cast<std::uint32_t>(call.returned.size());
-  for (const ObjectRef& ref : call.returned) {
-    LocalObject& object = local(ref);
-    p_.references.list(object);
-    call.reply.put(object.id());
-    encode(object.borrowed() ? object.more().owner->address : p_.links.self(), call.reply);
+void Executor::answer(RunningCall& call) {
+  if (call.from == nullptr) {
+    actor_.constructed(call.error);
+  } else {
+    replies_.send(call);
   }
-  if (!call.returned.empty()) returned_[{call.from, call.header.call}] = std::move(call.returned);
-  p_.links.send(*call.from, Hot::kReply, base::object_bytes(header), call.reply.view());
-  give_back(call);
+  pool_.give_back(call);
 }
 
 // ---- actors -----------------------------------------------------------------------------------------
 
 void Executor::create_actor(const proto::CreateActor& request) {
-  const auto id = base::ActorId::from_string(request.spec().actor_id());
-  const auto job = base::JobId::from_string(request.spec().job_id());
-  const FunctionEntry* constructor = find_function(request.spec().constructor());
-  proto::ActorStarted answer;
-  answer.set_actor_id(request.spec().actor_id());
-  answer.set_incarnation(request.incarnation());
+  const proto::ActorSpec& spec = request.spec();
+  const auto id = base::ActorId::from_string(spec.actor_id());
+  const auto job = base::JobId::from_string(spec.job_id());
+  const FunctionEntry* constructor = find_function(spec.constructor());
   ErrorInfo error;
   error.kind = base::ErrorKind::kInvalid;
   if (!id || !job || constructor == nullptr) {
-    error.what = "this binary has no class " + request.spec().class_name();
+    error.what = "this binary has no class " + spec.class_name();
     error.remedy = "driver and workers must run the same build";
-  } else {
-    actor_ = *id;
-    incarnation_ = request.incarnation();
-    RunningCall& call = take_free();
-    const std::string& spec = request.spec().arguments();
-    // The arguments were aligned for nobody: accept_constructor copies them.
-    if (call.accept_constructor(*constructor, base::TaskId::from_bytes(id->words.data()), *job, base::as_bytes(spec))) {
-      start_threads(std::max(request.spec().max_concurrency(), 1));
-      return enqueue(call);
-    }
-    give_back(call);
+    return actor_.refuse(request, error);
+  }
+  actor_.become(*id, request.incarnation(), spec.max_concurrency());
+  RunningCall& call = pool_.take();
+  // The arguments were aligned for nobody: accept_constructor copies them.
+  if (!call.accept_constructor(*constructor, base::TaskId::from_bytes(id->words.data()), *job,
+                               base::as_bytes(spec.arguments()))) {
+    pool_.give_back(call);
     error.what = "the constructor's arguments are malformed";
+    return actor_.refuse(request, error);
   }
-  base::Buffer encoded;
-  encode(error, encoded);
-  answer.set_error(std::string(base::as_string_view(encoded.view())));
-  (void)p_.raylet.rpc().notify(proto::ACTOR_STARTED, answer);
-}
-
-void Executor::constructor_ended(RunningCall& call) {
-  proto::ActorStarted answer;
-  answer.set_actor_id(actor_.bytes());
-  answer.set_incarnation(incarnation_);
-  answer.set_ok(!call.failed);
-  if (call.failed) {
-    base::Buffer encoded;
-    encode(*call.error, encoded);
-    answer.set_error(std::string(base::as_string_view(encoded.view())));
+  for (int i = 1; i < std::min(actor_.max_concurrency(), kExtraThreadsMax); ++i) {
+    threads_.emplace_back([this] {
+      Engine::Lock lock(p_.engine);
+      work(lock);
+    });
   }
-  give_back(call);
-  (void)p_.raylet.rpc().notify(proto::ACTOR_STARTED, answer);
+  enqueue(call);
 }
 
 void Executor::exit_when_idle() {

@@ -1,15 +1,15 @@
 #pragma once
 
-#include <condition_variable>
 #include <deque>
-#include <map>
-#include <memory>
 #include <thread>
-#include <utility>
 #include <vector>
 
+#include "core/worker/call_pool.h"
+#include "core/worker/call_queue.h"
 #include "core/worker/engine.h"
+#include "core/worker/hosted_actor.h"
 #include "core/worker/references.h"
+#include "core/worker/replies.h"
 #include "core/worker/running_call.h"
 
 namespace mobula::runtime {
@@ -28,7 +28,8 @@ class Executor {
     RayletLink& raylet;
     ProcessMetrics& metrics;
   };
-  explicit Executor(Parts parts) : p_(parts) {}
+  explicit Executor(Parts parts)
+      : p_(parts), pool_(*this), replies_(parts.links, parts.references), actor_(parts.raylet) {}
 
   // The worker's main loop: never returns.
   [[noreturn]] void run();
@@ -40,7 +41,7 @@ class Executor {
   void on_call(Peer& from, const CallHeader& header, ConstBytes payload);
   void on_cancel(Peer& from, const CancelHeader& header);
   void on_take_back(Peer& from);
-  void on_references_held(Peer& from, const CancelHeader& header);
+  void on_references_held(Peer& from, const CancelHeader& header) { replies_.on_references_held(from, header); }
   void on_peer_lost(Peer& peer);
   void create_actor(const proto::CreateActor& request);
   void exit_when_idle();
@@ -52,9 +53,7 @@ class Executor {
   void wait_ended();
 
   const Parts& parts() const { return p_; }
-  const std::shared_ptr<void>& instance() const { return instance_; }
-  void set_instance(std::shared_ptr<void> instance) { instance_ = std::move(instance); }
-  const base::ActorId& actor() const { return actor_; }
+  HostedActor& actor() { return actor_; }
 
   // ---- called by RunningCall
   void arguments_here(RunningCall& call);
@@ -65,38 +64,31 @@ class Executor {
  private:
   static constexpr int kSuspendedMaxDefault = 1000;  // Coroutine calls under way at once, where nothing else is said.
 
-  RunningCall& take_free();
   void give_cpu_back();
   void take_cpu();
-  void give_back(RunningCall& call);  // To the free list.
+  void send_back(RunningCall& call);
   void enqueue(RunningCall& call);
-  bool runnable() const;
-  int suspended_max() const { return max_concurrency_ > 1 ? max_concurrency_ : kSuspendedMaxDefault; }
+  bool is_ordered() const;
+  int suspended_max() const;
+  bool has_call() const;
+  bool has_work() const;
   RunningCall* next();
   void work(Engine::Lock& lock);
   void run_one(Engine::Lock& lock, RunningCall& call);
   void finish(RunningCall& call);
-  void send_reply(RunningCall& call);
-  void constructor_ended(RunningCall& call);
-  void return_unstarted(RunningCall& call);
-  void start_threads(int max_concurrency);
-  void refuse(Peer& from, const CallHeader& header, ErrorInfo error);
+  void answer(RunningCall& call);
 
   Parts p_;
-  std::vector<std::unique_ptr<RunningCall>> pool_;
-  std::vector<RunningCall*> free_;
-  std::deque<RunningCall*> queue_;     // In the order in which they came; for actors the head may wait for arguments.
+  CallPool pool_;
+  Replies replies_;
+  HostedActor actor_;
+  CallQueue queue_;
   std::vector<RunningCall*> running_;  // And suspended.
   struct Resumption {
     Continuation* continuation;
     CallScope* scope;
   };
   std::deque<Resumption> continuations_;
-  std::map<std::pair<Peer*, std::uint64_t>, std::vector<ObjectRef>> returned_;  // By call: until the caller holds them.
-  std::shared_ptr<void> instance_;
-  base::ActorId actor_;
-  std::uint64_t incarnation_ = 0;
-  int max_concurrency_ = 1;
   int suspended_ = 0;
   int executing_ = 0;  // Threads in user code,
   int blocked_ = 0;    // and those of them that wait in get().

@@ -16,7 +16,7 @@ CallScope*& current_scope() {
 bool RunningCall::accept(Peer& sender, const CallHeader& h, ConstBytes payload) {
   from = &sender;
   header = h;
-  scope = CallScope{h.task, executor_.actor(), h.job, h.attempt, 0, 0, this};
+  scope = CallScope{h.task, executor_.actor().id(), h.job, h.attempt, 0, 0, this};
   entry = find_function(h.function);
   return parse(payload, h.arguments, h.argument_bytes, h.dependencies);
 }
@@ -26,7 +26,7 @@ bool RunningCall::accept_constructor(const FunctionEntry& constructor, const bas
   from = nullptr;
   header = CallHeader{};
   header.task = task;
-  scope = CallScope{task, executor_.actor(), job, 0, 0, 0, this};
+  scope = CallScope{task, executor_.actor().id(), job, 0, 0, 0, this};
   entry = &constructor;
   base::Cursor in(spec);
   const auto count = in.get<std::uint32_t>();
@@ -123,9 +123,9 @@ void RunningCall::reset() {
   cancelled_flag.store(false, std::memory_order_relaxed);
 }
 
-void* RunningCall::instance() { return executor_.instance().get(); }
+void* RunningCall::instance() { return executor_.actor().instance().get(); }
 
-void RunningCall::set_instance(std::shared_ptr<void> instance) { executor_.set_instance(std::move(instance)); }
+void RunningCall::set_instance(std::shared_ptr<void> instance) { executor_.actor().set_instance(std::move(instance)); }
 
 void RunningCall::append_result(std::uint32_t index, const Returned& head, ConstBytes bytes) {
   if (index != next_result_ || failed) return;  // The thunks hand results over in order, each once.

@@ -17,6 +17,8 @@ constexpr std::array kSettings{
     SettingInfo{"gpus_per_node", "auto", "GPUs that each node offers; auto: those of the machine."},
     SettingInfo{"resources", "", "Further resources of each node: name=amount,name=amount."},
     SettingInfo{"labels", "", "Labels of each node: key=value,key=value."},
+    SettingInfo{"topology", "auto", "What a node is made of: auto, off, xml:PATH or synthetic:TEXT of hwloc."},
+    SettingInfo{"topology_file", "", "Switches, blocks and racks above the nodes, as in Slurm's topology.conf."},
     SettingInfo{"store_bytes", "auto",
                 "Object store of each node; auto: 30 % of the memory, divided by the nodes of a host."},
     SettingInfo{"node_link", "auto", "What joins two nodes: auto, shm, sock or ucx."},

@@ -43,6 +43,12 @@ struct LogsOptions {
   unsigned tail = 0;  // 0: all lines.
 };
 int logs(const LogsOptions& options);
+struct TopoOptions {
+  std::string cluster;
+  std::string node;  // Its name, host, or the beginning of its id; neither this nor a cluster: this machine.
+  Format format = Format::kText;
+};
+int topo(const TopoOptions& options);
 int config(Format format);
 int doctor(Format format);
 int new_project(const std::string& name);

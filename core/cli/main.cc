@@ -93,6 +93,17 @@ int main_with(std::vector<std::string> arguments) {
   reports(list_command);
   list_command->callback([&] { code = list(what, cluster, format()); });
 
+  TopoOptions topo_options;
+  auto* topo_command = app.add_subcommand("topo", "Draw what this machine, or a node of a cluster, is made of");
+  topo_command->add_option("--node", topo_options.node, "A node of the cluster: its name, host or id");
+  of_cluster(topo_command);
+  reports(topo_command);
+  topo_command->callback([&] {
+    topo_options.cluster = cluster;
+    topo_options.format = format();
+    code = topo(topo_options);
+  });
+
   LogsOptions logs_options;
   auto* logs_command = app.add_subcommand("logs", "Print what workers, raylets and the GCS wrote on this host");
   logs_command->add_option("worker", logs_options.worker, "Part of the log's name: a worker's id or pid, n0, gcs");

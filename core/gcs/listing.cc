@@ -4,6 +4,7 @@
 
 #include "core/base/error_info.h"
 #include "core/cluster/convert.h"
+#include "core/cluster/topology_json.h"
 
 namespace mobula::gcs {
 namespace {
@@ -35,6 +36,22 @@ json node_row(const proto::NodeInfo& node) {
           {"address", node.control_unix()},
           {"tcp_address", node.control_tcp()},
           {"why", node.why_dead()}};
+}
+
+// What each node that lives is made of, and a drawing of it.
+json topologies(const proto::ClusterView& view, const NodeTable& table) {
+  json out = json::array();
+  for (const auto& node : view.nodes()) {
+    const base::Topology* topology = table.topology(to_id<base::NodeId>(node.node_id()));
+    if (topology == nullptr || node.state() == proto::NodeInfo::DEAD) continue;
+    out.push_back({{"id", to_id<base::NodeId>(node.node_id()).hex()},
+                   {"name", node.name()},
+                   {"host", node.host()},
+                   {"labels", std::map<std::string, std::string>(node.labels().begin(), node.labels().end())},
+                   {"topology", cluster::topology_json(*topology)},
+                   {"drawing", topology->draw()}});
+  }
+  return out;
 }
 
 json actor_row(const proto::ActorInfo& actor) {
@@ -89,6 +106,7 @@ std::string list_json(const std::string& what, const std::string& cluster, const
   json jobs = json::array();
   const proto::ClusterView view = node_table.view(0);
   for (const auto& node : view.nodes()) nodes.push_back(node_row(node));
+  if (what == "topology") return topologies(view, node_table).dump(-1, ' ', false, json::error_handler_t::replace);
   if (what == "nodes") return nodes.dump(-1, ' ', false, json::error_handler_t::replace);
   actor_table.each([&actors](const proto::ActorInfo& actor) { actors.push_back(actor_row(actor)); });
   if (what == "actors") return actors.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -26,8 +26,15 @@ rpc::Rpc* NodeTable::channel(const NodeId& node) const {
   return it == nodes_.end() ? nullptr : it->second.rpc.get();
 }
 
+const base::Topology* NodeTable::topology(const NodeId& node) const {
+  const auto it = nodes_.find(node);
+  return it == nodes_.end() ? nullptr : &it->second.topology;
+}
+
 void NodeTable::enter(std::shared_ptr<rpc::Rpc> rpc, const proto::NodeRegister& request,
                       const rpc::Responder& responder) {
+  base::Result<base::Topology> topology = base::Topology();
+  if (!request.topology().empty()) topology = base::Topology::decode(base::as_bytes(request.topology()));
   const auto id = NodeId::from_string(request.node_id());
   auto total = cluster::to_resources(request.total());
   proto::NodeRegistered refusal;
@@ -35,6 +42,8 @@ void NodeTable::enter(std::shared_ptr<rpc::Rpc> rpc, const proto::NodeRegister& 
     refusal.set_why_not("its id has " + std::to_string(request.node_id().size()) + " bytes");
   } else if (!total) {
     refusal.set_why_not(total.error().what);
+  } else if (!topology) {
+    refusal.set_why_not(topology.error().what);
   } else if (request.wire_version() != base::kWireVersion) {
     refusal.set_why_not("it speaks wire version " + std::to_string(request.wire_version()) + ", this cluster " +
                         std::to_string(base::kWireVersion));
@@ -43,13 +52,16 @@ void NodeTable::enter(std::shared_ptr<rpc::Rpc> rpc, const proto::NodeRegister& 
   scheduler::NodeRegistered event;
   event.node = *id;
   event.incarnation = request.incarnation();
-  event.address = request.SerializeAsString();
+  proto::NodeRegister address = request;
+  address.clear_topology();  // Only the GCS wants it.
+  event.address = address.SerializeAsString();
   event.total = std::move(*total);
   for (const auto& [key, value] : request.labels()) event.labels[key] = value;
   Node& node = nodes_[*id];
   node.rpc = std::move(rpc);
   node.incarnation = request.incarnation();
   node.registering = responder;
+  node.topology = std::move(*topology);
   step(std::move(event));
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/base/ids.h"
 #include "core/base/proto/control.pb.h"
+#include "core/base/topology.h"
 #include "core/os/event_loop.h"
 #include "core/rpc/rpc.h"
 #include "scheduler/membership.h"
@@ -40,6 +41,7 @@ class NodeTable {
     }
   }
   proto::ClusterView view(std::uint64_t since) const;
+  const base::Topology* topology(const base::NodeId& node) const;  // Null for a node that is not known.
 
  private:
   struct Node {
@@ -47,6 +49,7 @@ class NodeTable {
     std::uint64_t incarnation = 0;
     rpc::Responder registering;
     proto::Heartbeat last;
+    base::Topology topology;
   };
   void step(scheduler::MembershipInput input);
   void apply(base::Outbox<scheduler::MembershipOutput>& outputs);

@@ -97,6 +97,8 @@ Result<void> Node::open() {
   auto secret_file = secret_.to_memory_file();
   if (!secret_file) return secret_file.error();
   secret_file_ = std::move(*secret_file);
+  const auto topology = open_topology();
+  if (!topology) return topology.error();
   const auto page = open_spin_page();
   if (!page) return page.error();
   auto store = StoreService::create(loop_, store_options(options_));
@@ -143,9 +145,8 @@ Result<void> Node::open() {
                                  leases_->worker_ready(worker, job, ready->address.SerializeAsString());
                              },
                          .ended = [this](const WorkerHost::Ended& ended) { worker_ended(ended); }});
-  leases_ =
-      std::make_unique<LeaseDriver>(loop_, scheduler::LeaseMachine::Self{id_, options_.resources, options_.labels},
-                                    lease_limits(options_), lease_ports());
+  leases_ = std::make_unique<LeaseDriver>(loop_, scheduler::LeaseMachine::Self{id_, options_.resources, labels_},
+                                          lease_limits(options_), lease_ports());
   jobs_ = std::make_unique<Jobs>(loop_, job_ports());
   proto::PeerHello hello;
   hello.set_node_id(id_.bytes());
@@ -322,9 +323,10 @@ Result<void> Node::join(Events events) {
   self.set_control_unix(address_);
   self.set_control_tcp(tcp_address_);
   *self.mutable_total() = cluster::to_proto(options_.resources);
-  for (const auto& [key, value] : options_.labels) (*self.mutable_labels())[key] = value;
+  for (const auto& [key, value] : labels_) (*self.mutable_labels())[key] = value;
   self.set_wire_version(base::kWireVersion);
   self.set_pid(::getpid());
+  self.set_topology(topology_.encode());
   status_timer_ = loop_.after(kStatusEvery, [this] { publish_status(); });
   return gcs_->connect(options_.gcs_address, channel_options(), self);
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "core/base/topology.h"
 #include "core/cluster/role_options.h"
 #include "core/os/event_loop.h"
 #include "core/os/fd.h"
@@ -53,6 +54,7 @@ class Node {
   Node(os::EventLoop& loop, const cluster::RayletOptions& options, const os::Secret& secret);
   base::Result<void> open();
   base::Result<void> open_spin_page();
+  base::Result<void> open_topology();
   base::Result<void> open_data(proto::PeerHello& hello);
   transport::ChannelOptions channel_options() const;
 
@@ -83,6 +85,9 @@ class Node {
   const cluster::RayletOptions options_;
   const os::Secret& secret_;
   const base::NodeId id_;
+  base::Topology topology_;
+  bool topology_is_ours_ = false;  // Of this machine: workers can be bound by it.
+  std::map<std::string, std::string> labels_;
   const std::uint64_t incarnation_ = 1;
   const std::string host_key_;
   std::string address_;

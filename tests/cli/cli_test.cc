@@ -207,5 +207,28 @@ TEST_F(CliTest, small_commands_do_as_they_say) {
   std::filesystem::remove_all(project);
 }
 
+TEST_F(CliTest, topo_draws_this_machine_and_the_nodes_of_a_cluster) {
+  const auto here = shell(kMobula + " topo");
+  EXPECT_EQ(here.code, 0) << here.out;
+  EXPECT_THAT(here.out, HasSubstr("package 0\n"));
+
+  ::setenv("MOBULA_TOPOLOGY", "synthetic:pack:2 [numa(memory=1GB)] l3:2 core:4 pu:2", 1);
+  ::setenv("MOBULA_LABELS", "mobula.topology/switch=s7", 1);
+  const std::string cluster = start_head();
+  ::unsetenv("MOBULA_TOPOLOGY");
+  ::unsetenv("MOBULA_LABELS");
+  ASSERT_FALSE(cluster.empty());
+  const auto all = shell(kMobula + " topo --address " + cluster);
+  EXPECT_THAT(all.out, HasSubstr("2 packages, 2 NUMA nodes, 4 L3, 16 cores, 32 PUs"));
+  EXPECT_THAT(all.out, HasSubstr("mobula.topology/switch = s7"));
+  const json nodes = json::parse(shell(kMobula + " topo --json --address " + cluster).out, nullptr, false);
+  ASSERT_EQ(nodes.size(), 1u);
+  EXPECT_EQ(nodes[0]["topology"]["levels"]["numa"][1], "16-31");
+  const std::string name = nodes[0]["name"];
+  EXPECT_EQ(shell(kMobula + " topo --node " + name).code, 0);
+  EXPECT_EQ(shell(kMobula + " topo --node nowhere").code, 1);
+  EXPECT_EQ(shell(kMobula + " stop").code, 0);
+}
+
 }  // namespace
 }  // namespace mobula::testing

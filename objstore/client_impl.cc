@@ -9,21 +9,20 @@ namespace mobula::objstore {
 
 bool PinTable::pin(const ProcessIndex::Found& found) {
   const std::lock_guard lock(mutex_);
-  std::uint32_t& count = counts_[found.entry];
   // An entry that we have pinned cannot be reused, but it may have been freed since.
-  const bool ours = count == 0 ? index_.pin(slot_, found) : index_.word(found.entry) == found.word;
-  if (ours) ++count;
+  const bool ours = counts_.of(found.entry) == 0 ? index_.pin(slot_, found) : index_.word(found.entry) == found.word;
+  if (ours) counts_.add(found.entry);
   return ours;
 }
 
 void PinTable::pin_again(std::uint32_t entry) {
   const std::lock_guard lock(mutex_);
-  ++counts_[entry];
+  counts_.add(entry);
 }
 
 void PinTable::unpin(std::uint32_t entry) {
   const std::lock_guard lock(mutex_);
-  if (--counts_[entry] == 0) index_.unpin(slot_, entry);
+  if (counts_.remove(entry) == 0) index_.unpin(slot_, entry);
 }
 
 PopulatedPages::PopulatedPages(base::Bytes mapping, std::uint64_t chunk_bytes)
@@ -76,6 +75,9 @@ ClientImpl::ClientImpl(os::Fd control_file, os::Fd data_file, os::Mapping contro
 std::optional<Pin> ClientImpl::get(const std::shared_ptr<ClientImpl>& self, const ObjectId& id) {
   // Each failure to pin means that somebody else freed or moved the entry: others get on, so this ends.
   while (const auto found = index.find(id)) {
+    // The reader begins at the object's first line, which its writer's core has: it comes while we pin.
+    const std::uint64_t begin = index.run_of(found->entry).offset;
+    if (begin < data_mapping.size()) __builtin_prefetch(data_mapping.data() + begin);
     if (!pins.pin(*found)) continue;
     index.touch(found->entry);
     const FileRun run = index.run_of(found->entry);

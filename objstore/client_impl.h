@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "core/os/memory_file.h"
 #include "objstore/layout.h"
 #include "objstore/logic/owned_objects.h"
+#include "objstore/logic/pin_counts.h"
 #include "objstore/logic/slab_heap.h"
 #include "objstore/store.h"
 
@@ -21,10 +21,7 @@ namespace mobula::objstore {
 // Thread-safe.
 class PinTable {
  public:
-  PinTable(const ProcessIndex& index, SlotId slot)
-      : index_(index),
-        slot_(slot),
-        counts_(static_cast<std::uint32_t*>(std::calloc(index.entry_count(), sizeof(std::uint32_t))), &std::free) {}
+  PinTable(const ProcessIndex& index, SlotId slot) : index_(index), slot_(slot) {}
 
   bool pin(const ProcessIndex::Found& found);  // False: no longer as found.
   void pin_again(std::uint32_t entry);         // REQUIRES: pinned.
@@ -34,7 +31,7 @@ class PinTable {
   const ProcessIndex index_;
   const SlotId slot_;
   std::mutex mutex_;
-  std::unique_ptr<std::uint32_t[], void (*)(void*)> counts_;  // Under mutex_; pages come when first used.
+  PinCounts counts_;  // Under mutex_.
 };
 
 // Which pages of the data file this process has mapped for writing: a hint that spares system calls.  Thread-safe.
@@ -57,6 +54,7 @@ struct ClientImpl {
   ClientImpl(os::Fd control_file, os::Fd data_file, os::Mapping control_map, os::Mapping data_map, SlotId slot_id,
              const ProcessIndex& shared_index, const ControlHeader& header);
 
+  void expect(const ObjectId& id) const { index.prefetch(slot, id); }
   std::optional<Pin> get(const std::shared_ptr<ClientImpl>& self, const ObjectId& id);
   Result<Sealed> seal(const FileRun& run, std::size_t size, const ObjectId& id, Copy copy);
   bool free(const ObjectId& id);

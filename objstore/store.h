@@ -246,6 +246,8 @@ class StoreClient {
   Result<Sealed> seal(Allocation&& allocation, const ObjectId& id, Copy copy);
   void abort(Allocation&& allocation);
 
+  // get() will be asked for this object soon, perhaps: a hint that costs next to nothing.
+  void expect(const ObjectId& id) const;
   // The object, pinned, when a sealed copy is on this node.  nullopt: ask the raylet.
   std::optional<Pin> get(const ObjectId& id);
   bool contains(const ObjectId& id) const;

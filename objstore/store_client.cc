@@ -154,6 +154,7 @@ void StoreClient::abort(Allocation&& allocation) {
   allocation = Allocation();
 }
 
+void StoreClient::expect(const ObjectId& id) const { impl_->expect(id); }
 std::optional<Pin> StoreClient::get(const ObjectId& id) { return impl_->get(impl_, id); }
 bool StoreClient::contains(const ObjectId& id) const { return impl_->index.find(id).has_value(); }
 bool StoreClient::free(const ObjectId& id) { return impl_->free(id); }

@@ -31,6 +31,8 @@ class LocalStore {
   }
   void abort(objstore::Allocation&& allocation) { client_.abort(std::move(allocation)); }
 
+  // get() may be asked for this object soon.
+  void expect(const base::ObjectId& id) const { client_.expect(id); }
   // The object's bytes, pinned while the view lives, when a copy is on this node.
   std::optional<View> get(const base::ObjectId& id);
   bool free(const base::ObjectId& id) { return client_.free(id); }

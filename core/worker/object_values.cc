@@ -124,6 +124,7 @@ void ObjectValues::settle_described(LocalObject& object, const Returned& head, C
   if (head.place == Place::kInline) {
     object.settle_inline(bytes);
   } else {
+    if (std::ranges::count(holders, p_.links.self().node) != 0) p_.store.expect(object.id());
     set_holders(object, std::move(holders));
     object.settle_remote(head.size);
   }

@@ -97,17 +97,19 @@ void ActorMachine::on(base::Time now, ActorGrant&& e, Out& out) {
   }
   if (actor->phase != Phase::kAsked) return;
   sender(actor->node).answered(actor->request);
+  actor->starts = {};
   actor->phase = Phase::kStarting;
   actor->worker = e.worker;
   actor->address = std::move(e.address);
   start(now, *actor, out);
 }
 
-void ActorMachine::on(base::Time now, ActorReject&& e, Out&) {
+void ActorMachine::on(base::Time now, ActorReject&& e, Out& out) {
   Actor* actor = with_lease(e.actor, e.lease);
   if (!actor || actor->phase != Phase::kAsked) return;
   view_.refused(now, actor->node);
   forget_lease(*actor);
+  if (e.reason == ActorReject::Reason::kStartFailed) return start_failed(now, *actor, e.node, std::move(e.cause), out);
   queue_for_place(*actor);
 }
 
@@ -120,7 +122,7 @@ void ActorMachine::on(base::Time now, ActorLost&& e, Out& out) {
   const bool asked = actor->phase == Phase::kAsked;
   leave_lease(now, *actor, StopMode::kKill, out);
   if (asked) {
-    queue_for_place(*actor);  // Nothing of it has run.
+    start_failed(now, *actor, e.node, std::move(e.cause), out);  // Nothing of it has run.
   } else {
     died(now, *actor, std::move(e.cause), out);
   }

@@ -26,8 +26,13 @@ struct ActorLimits {
   std::uint64_t lease_window = 4'096;   // Unanswered requests to one node; the raylets' actor_window.
   base::Duration lease_resend = std::chrono::milliseconds(500);
   base::Duration start_resend = std::chrono::seconds(2);
-  base::Duration place_retry = std::chrono::milliseconds(200);      // When no node has room.
-  base::Duration infeasible_grace{0};                               // As in LeaseLimits.
+  base::Duration place_retry = std::chrono::milliseconds(200);  // When no node has room.
+  base::Duration infeasible_grace{0};                           // As in LeaseLimits.
+  // An actor for which each node that could have it has failed to start a worker is given up after so many tries and
+  // so long, or after so many tries alone.
+  std::uint32_t start_tries = 3;
+  base::Duration start_patience = std::chrono::seconds(5);
+  std::uint32_t start_tries_max = 64;
   base::Duration restart_backoff = std::chrono::milliseconds(100);  // From the second restart on, doubling
   base::Duration restart_backoff_max = std::chrono::seconds(10);    // up to this.
 };
@@ -42,6 +47,8 @@ struct ActorLimits {
 // Each attempt has a lease id of its own; what arrives for an older one is answered with a release.  The
 // next incarnation begins when the last one is known to be dead, has been told to die (a kill that
 // allows restarts: they may overlap for as long as the signal takes), or its node is fenced.
+//
+// A node that could not start a worker is passed over while another might; an actor that starts nowhere dies.
 //
 // Invariant: a name belongs to at most one actor that is not dead.  A lease is held, asked for, or being
 // released, never two of these.
@@ -66,6 +73,12 @@ class ActorMachine {
 
  private:
   enum class Phase : unsigned char { kPlacing = 1, kBackoff, kAsked, kStarting, kAlive, kDead };
+  struct StartFailures {  // Since a worker was last had.
+    std::uint32_t count = 0;
+    base::Time first{};
+    std::set<base::NodeId> nodes;  // All that failed it.
+    std::set<base::NodeId> round;  // Those passed over until each other one has failed it too.
+  };
   struct Actor {
     ActorView view;
     Strategy strategy;
@@ -81,6 +94,7 @@ class ActorMachine {
     std::string address;
     std::optional<base::Time> infeasible_since;
     std::optional<base::Time> probe_at;  // A node that looks full may be asked then.
+    StartFailures starts;
   };
   struct Release {
     base::NodeId node;
@@ -110,11 +124,14 @@ class ActorMachine {
   void place_waiting(base::Time now, Out& out);
   bool place(base::Time now, Actor& actor, Out& out);
   std::optional<base::NodeId> choose(base::Time now, const Actor& actor) const;
+  std::optional<base::NodeId> choose_among(base::Time now, const Actor& actor, const ClusterView::Wish& wish) const;
   void ask(base::Time now, const Actor& actor, Out& out);
   void start(base::Time now, const Actor& actor, Out& out);
   void leave_lease(base::Time now, Actor& actor, StopMode mode, Out& out);  // Releases it; the worker ends.
   void forget_lease(Actor& actor);
   void release(base::Time now, const base::LeaseId& lease, Release what, Out& out);
+  void start_failed(base::Time now, Actor& actor, const base::NodeId& node, std::string cause, Out& out);
+  bool each_is_in(const std::set<base::NodeId>& nodes, const Actor& actor) const;
   void died(base::Time now, Actor& actor, std::string cause, Out& out);
   void end(base::Time now, Actor& actor, ActorEnd end, std::string cause, StopMode mode, Out& out);
   void owner_gone(base::Time now, const base::WorkerId& owner, Out& out);

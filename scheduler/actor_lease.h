@@ -35,11 +35,16 @@ struct ActorGrant {  // Answers ActorLease: a worker that serves nobody else.
   base::WorkerId worker;
   std::string address;
 };
-struct ActorReject {  // Answers ActorLease: no room now, or no worker could be started.
+struct ActorReject {  // Answers ActorLease.
+  enum class Reason : unsigned char {
+    kNoRoom = 1,   // Now.
+    kStartFailed,  // There is room, but no worker could be started.
+  };
   base::NodeId node;
   base::LeaseId lease;
   base::ActorId actor;
-  std::string why;
+  Reason reason = Reason::kNoRoom;
+  std::string cause;  // Of kStartFailed, as a worker's end is told: opaque.
   base::Resources available;
 };
 struct ActorLost {  // The worker is gone; repeated until ActorRelease.

@@ -38,8 +38,9 @@ void ActorMachine::place_waiting(base::Time now, Out& out) {
     Actor& actor = actors_.at(id);
     if (actor.phase != Phase::kPlacing || actor.ticket != ticket) continue;
     std::pair<base::Resources, Strategy> kind{actor.shape, actor.strategy};
-    if (failed.contains(kind) || place(now, actor, out)) continue;
-    failed.insert(std::move(kind));
+    const bool choosy = !actor.starts.round.empty();
+    if ((!choosy && failed.contains(kind)) || place(now, actor, out)) continue;
+    if (!choosy) failed.insert(std::move(kind));
   }
   if (!placing_.empty()) place_at_ = now + limits_.place_retry;
 }
@@ -74,9 +75,17 @@ bool ActorMachine::place(base::Time now, Actor& actor, Out& out) {
   return true;
 }
 
-// Shapes without cpus never fill a node: such actors go where the fewest actors per cpu are.
 std::optional<base::NodeId> ActorMachine::choose(base::Time now, const Actor& actor) const {
-  const ClusterView::Wish wish{actor.shape, actor.strategy, actor.owner_node, std::nullopt};
+  ClusterView::Wish wish{actor.shape, actor.strategy, actor.owner_node, std::nullopt, &actor.starts.round};
+  if (const auto node = choose_among(now, actor, wish)) return node;
+  if (actor.starts.round.empty()) return std::nullopt;
+  wish.avoid = nullptr;
+  return choose_among(now, actor, wish);
+}
+
+// Shapes without cpus never fill a node: such actors go where the fewest actors per cpu are.
+std::optional<base::NodeId> ActorMachine::choose_among(base::Time now, const Actor& actor,
+                                                       const ClusterView::Wish& wish) const {
   const bool affine = std::holds_alternative<NodeAffinity>(actor.strategy.placement);
   if (affine || actor.shape.get("cpus").units != 0) return view_.pick(now, wish);
   std::optional<base::NodeId> best;
@@ -134,6 +143,33 @@ void ActorMachine::release(base::Time now, const base::LeaseId& lease, Release w
   releases_[lease] = what;
   release_timers_.set(lease, now + limits_.lease_resend);
   out.emplace_back(ActorRelease{what.node, what.request, sender(what.node).floor(), lease, what.actor, what.mode});
+}
+
+// REQUIRES: it has no lease any more.
+void ActorMachine::start_failed(base::Time now, Actor& actor, const base::NodeId& node, std::string cause, Out& out) {
+  StartFailures& starts = actor.starts;
+  if (starts.count++ == 0) starts.first = now;
+  starts.nodes.insert(node);
+  starts.round.insert(node);
+  if (each_is_in(starts.round, actor)) starts.round.clear();
+  const base::Duration failing = now - starts.first;
+  const bool enough =
+      starts.count >= limits_.start_tries && failing >= limits_.start_patience && each_is_in(starts.nodes, actor);
+  if (!enough && starts.count < limits_.start_tries_max) return queue_for_place(actor);
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(failing).count();
+  actor.view.evidence = std::to_string(starts.count) + " starts failed in a row within " + std::to_string(ms) +
+                        " ms, on " + std::to_string(starts.nodes.size()) +
+                        (starts.nodes.size() == 1 ? " node" : " nodes");
+  end(now, actor, ActorEnd::kStartFailed, std::move(cause), StopMode::kKill, out);
+}
+
+// Whether these are all the nodes that could have it.
+bool ActorMachine::each_is_in(const std::set<base::NodeId>& nodes, const Actor& actor) const {
+  return std::ranges::all_of(view_.nodes(), [&](const auto& entry) {
+    const NodeView& view = entry.second;
+    const bool could = view.total.covers(actor.shape) && actor.strategy.allows(view.node, view.labels);
+    return !could || nodes.contains(view.node);
+  });
 }
 
 // REQUIRES: it has no lease any more.

@@ -23,6 +23,7 @@ enum class ActorEnd : std::uint8_t {  // Why it is dead.
   kWorkerDied,  // And no restarts are left.
   kConstructorThrew,
   kUnschedulable,
+  kStartFailed,  // No node could start a worker for it.
   kKilled,
   kOutOfScope,  // No handle is left.
   kExited,      // It ended itself.
@@ -120,7 +121,8 @@ struct ActorView {
   base::WorkerId worker;  // Of kAlive.
   std::string address;    // Of kAlive.
   ActorEnd end = ActorEnd::kNone;
-  std::string cause;  // Of kRestarting and kDead: a sentence, or the constructor's ErrorInfo.
+  std::string cause;     // Of kRestarting and kDead: a sentence, or the constructor's ErrorInfo.
+  std::string evidence;  // Of kStartFailed: how often it was tried, how long, and where.
 };
 struct ActorChanged {
   ActorView view;

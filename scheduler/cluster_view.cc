@@ -41,6 +41,10 @@ base::Resources single(const std::string& name, base::Amount amount) {
   return r;
 }
 
+bool avoided(const base::NodeId& node, const ClusterView::Wish& wish) {
+  return wish.avoid != nullptr && wish.avoid->contains(node);
+}
+
 std::string missing_text(const base::Resources& have, const base::Resources& need) {
   std::string text;
   for (const auto& [name, amount] : need.all()) {
@@ -117,7 +121,7 @@ base::Resources ClusterView::room(base::Time now, const NodeView& view) const {
 }
 
 bool ClusterView::could_take(base::Time now, const NodeView& view, const Wish& wish) const {
-  if (view.state != NodeState::kAlive || view.node == wish.skip) return false;
+  if (view.state != NodeState::kAlive || view.node == wish.skip || avoided(view.node, wish)) return false;
   if (!wish.strategy.allows(view.node, view.labels) || !room(now, view).covers(wish.shape)) return false;
   const auto no = refused_.find(view.node);
   return no == refused_.end() || no->second + limits_.refused_for <= now;
@@ -126,7 +130,8 @@ bool ClusterView::could_take(base::Time now, const NodeView& view, const Wish& w
 std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) const {
   if (const auto* affinity = std::get_if<NodeAffinity>(&wish.strategy.placement)) {
     const NodeView* view = find(affinity->node);
-    const bool serves = view && view->total.covers(wish.shape) && wish.strategy.allows(view->node, view->labels);
+    const bool serves = view && view->total.covers(wish.shape) && wish.strategy.allows(view->node, view->labels) &&
+                        !avoided(affinity->node, wish);
     if (serves) return could_take(now, *view, wish) ? std::optional(view->node) : std::nullopt;
     if (affinity->force == NodeAffinity::Force::kHard) return std::nullopt;
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -70,6 +71,7 @@ class ClusterView {
     const Strategy& strategy;
     base::NodeId home;
     std::optional<base::NodeId> skip;
+    const std::set<base::NodeId>* avoid = nullptr;  // As `skip`, many; a soft affinity to one of them is none.
   };
   std::optional<base::NodeId> pick(base::Time now, const Wish& wish) const;
   // A node that could serve the shape if it were empty: asking it though it looks full makes it recall leases.

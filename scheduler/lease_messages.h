@@ -150,7 +150,7 @@ struct WorkerUnblocked {
 struct StartFailed {  // `count` of the workers asked for by StartWorkers will not come.
   base::JobId job;
   std::uint32_t count = 0;
-  std::string why;
+  std::string cause;  // As that of WorkerGone.
 };
 
 // For the node's own entry in other nodes' views.  At most one per publish_every.

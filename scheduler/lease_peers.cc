@@ -51,7 +51,8 @@ void LeaseMachine::State::on(base::Time now, ActorLease&& event, Out& out) {
     return;
   }
   if (!seat || seat->phase == SeatBook::Phase::kLeaving) {
-    out.emplace_back(ActorReject{self.node, event.lease, event.actor, "no room on this node now", seats.available()});
+    out.emplace_back(
+        ActorReject{self.node, event.lease, event.actor, ActorReject::Reason::kNoRoom, {}, seats.available()});
     if (fate == RequestReceiver::Fate::kNew) recall_for(now, {}, event.shape, out);
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
@@ -104,7 +105,8 @@ void LeaseMachine::State::route(base::Time now, SeatBook::Event&& event, Out& ou
     if (event.holder.kind == Holder::Kind::kPeer) {
       out.emplace_back(PeerReject{event.holder.peer, event.lease, seats.available()});
     } else {
-      out.emplace_back(ActorReject{self.node, event.lease, event.holder.actor, event.why, seats.available()});
+      out.emplace_back(ActorReject{self.node, event.lease, event.holder.actor, ActorReject::Reason::kStartFailed,
+                                   std::move(event.cause), seats.available()});
     }
     return;
   }

@@ -103,7 +103,7 @@ void SeatBook::start_failed(base::Time now, const StartFailed& event) {
     if (left == 0) break;
     if (seat->second.holder.kind == Holder::Kind::kHome) continue;
     --left;
-    events_.push_back({Event::Kind::kFailed, lease, seat->second.holder, event.why});
+    events_.push_back({Event::Kind::kFailed, lease, seat->second.holder, event.cause});
     available_.add(seat->second.shape);
     forget_waiting(event.job, lease);
     seats_.erase(seat);

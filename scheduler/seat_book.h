@@ -57,7 +57,7 @@ class SeatBook {
     Kind kind;
     base::LeaseId lease;
     Holder holder;
-    std::string why;  // Of kFailed.
+    std::string cause;  // Of kFailed.
   };
 
   SeatBook(base::Resources total, WorkerPoolLimits limits);

@@ -52,6 +52,7 @@ std::optional<WorkerPool::Worker> WorkerPool::gone(const base::WorkerId& worker)
   if (it->second.state == State::kIdle) leave_idle(worker, it->second);
   Worker w = std::move(it->second);
   workers_.erase(it);
+  for (auto& [job, j] : jobs_) j.start_after.reset();  // What it held may be what starts lacked.
   forget_if_empty(w.job);
   return w;
 }
@@ -62,6 +63,7 @@ void WorkerPool::start_failed(base::Time now, const base::JobId& job, std::uint3
   j.starting -= failed;
   starting_count_ -= failed;
   j.ahead -= std::min(j.ahead, failed);
+  if (j.start_after && *j.start_after > now) return;  // They failed together: one failure.
   j.backoff = j.backoff.count() == 0 ? limits_.start_backoff : std::min(j.backoff * 2, limits_.start_backoff_max);
   j.start_after = now + j.backoff;
 }

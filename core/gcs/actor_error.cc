@@ -27,6 +27,7 @@ void add_worker_end(const std::string& cause, ErrorInfo& out) {
     return;
   }
   out.cause = exit.text();
+  out.remedy = exit.remedy();
   for (const auto& line : exit.last_lines()) out.evidence.push_back("it wrote: " + line);
 }
 
@@ -44,6 +45,12 @@ ErrorInfo actor_error(const scheduler::ActorView& view, const proto::ActorSpec& 
       out.what = who + " can run on no node: " + view.cause;
       out.remedy = "ask for less, or start a node that has what is missing";
       return out;
+    case ActorEnd::kStartFailed:
+      out.kind = ErrorKind::kUnschedulable;
+      add_worker_end(view.cause, out);
+      out.what = who + " can run on no node: " + out.cause;
+      out.evidence.push_back(view.evidence);
+      return out;
     case ActorEnd::kKilled: out.what = who + " was killed"; break;
     case ActorEnd::kOutOfScope: out.what = who + " ended: its last handle was dropped"; break;
     case ActorEnd::kExited: out.what = who + " ended itself"; break;
@@ -57,7 +64,7 @@ ErrorInfo actor_error(const scheduler::ActorView& view, const proto::ActorSpec& 
     out.evidence.push_back(
         "run " + std::to_string(view.incarnation + 1) + " of at most " +
         (spec.max_restarts() < 0 ? std::string("any number") : std::to_string(spec.max_restarts() + 1)));
-    out.remedy = "max_restarts lets an actor come back after its worker died";
+    if (out.remedy.empty()) out.remedy = "max_restarts lets an actor come back after its worker died";
   }
   return out;
 }

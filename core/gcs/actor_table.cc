@@ -159,7 +159,9 @@ void ActorTable::from_node(const NodeId& node, const proto::ActorLease& m) {
     case proto::ActorLease::REJECT: {
       base::Resources available;
       for (const auto& [name, units] : m.available().units()) available.set(name, {units});
-      return step(scheduler::ActorReject{node, lease, actor, m.why(), std::move(available)});
+      using Reason = scheduler::ActorReject::Reason;
+      const Reason reason = m.start_failed() ? Reason::kStartFailed : Reason::kNoRoom;
+      return step(scheduler::ActorReject{node, lease, actor, reason, m.cause(), std::move(available)});
     }
     case proto::ActorLease::LOST: return step(scheduler::ActorLost{node, lease, actor, m.cause()});
     case proto::ActorLease::RELEASED: return step(scheduler::ActorReleased{node, lease});

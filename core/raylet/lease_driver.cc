@@ -84,8 +84,8 @@ void LeaseDriver::worker_ready(const WorkerId& worker, const base::JobId& job, s
   step(scheduler::WorkerReady{worker, job, std::move(address)});
 }
 
-void LeaseDriver::start_failed(const base::JobId& job, const std::string& why) {
-  step(scheduler::StartFailed{job, 1, why});
+void LeaseDriver::start_failed(const base::JobId& job, const proto::ExitCause& cause) {
+  step(scheduler::StartFailed{job, 1, cause.SerializeAsString()});
   Failures& failures = failures_[job];
   if (failures.count++ == 0) failures.first = os::now();
   if (failures.count < kStartFailuresMax || os::now() - failures.first < kStartFailingTime) return;
@@ -94,8 +94,10 @@ void LeaseDriver::start_failed(const base::JobId& job, const std::string& why) {
     proto::Unschedulable message;
     message.set_key(key.second);
     message.set_sequence(wanted.sequence);
-    message.set_what("the program's workers do not start: " + why);
+    message.set_what("the program's workers do not start: " + cause.text());
     message.add_evidence(std::to_string(failures.count) + " starts failed in a row");
+    for (const auto& line : cause.last_lines()) message.add_evidence("it wrote: " + line);
+    message.set_remedy(cause.remedy());
     message.set_nearest_node(ports_.node_name(node_));
     if (rpc::Rpc* rpc = ports_.client(key.first)) (void)rpc->notify(proto::UNSCHEDULABLE, message);
   }
@@ -327,7 +329,8 @@ void LeaseDriver::put_to_gcs(scheduler::LeaseOutput&& output) {
         } else if constexpr (std::is_same_v<T, scheduler::ActorReject>) {
           m.set_kind(proto::ActorLease::REJECT);
           m.set_actor_id(o.actor.bytes());
-          m.set_why(o.why);
+          m.set_start_failed(o.reason == scheduler::ActorReject::Reason::kStartFailed);
+          m.set_cause(o.cause);
           *m.mutable_available() = cluster::to_proto(o.available);
         } else if constexpr (std::is_same_v<T, scheduler::ActorLost>) {
           m.set_kind(proto::ActorLease::LOST);

@@ -45,7 +45,7 @@ class LeaseDriver {
   // A worker of the job is there, or could not be started.  The machine tries again for ever; owners here are told
   // after a while that their program does not start, and why, so that their tasks end in an error.
   void worker_ready(const base::WorkerId& worker, const base::JobId& job, std::string address);
-  void start_failed(const base::JobId& job, const std::string& why);
+  void start_failed(const base::JobId& job, const proto::ExitCause& cause);
   void owner_gone(const base::WorkerId& owner);
 
   const scheduler::LeaseMachine& machine() const { return machine_; }

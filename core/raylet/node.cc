@@ -359,7 +359,7 @@ void Node::worker_ended(const WorkerHost::Ended& ended) {
     leases_->step(scheduler::WorkerGone{ended.worker, ended.cause.SerializeAsString()});
     leases_->owner_gone(ended.worker);
   } else {
-    leases_->start_failed(ended.job, ended.cause.text());
+    leases_->start_failed(ended.job, ended.cause);
   }
   actors_->worker_gone(ended.worker);
   watch_->forget(ended.worker);

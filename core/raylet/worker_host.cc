@@ -32,6 +32,10 @@ std::uint64_t random_token() {
 // would start and never be heard.
 constexpr std::size_t kDescriptorsPerWorker = 8;
 
+constexpr const char* kStartRemedy =
+    "where a limit is named: raise it, or have fewer workers and actors on a node; else read what the program wrote "
+    "(mobula logs)";
+
 // Empty, or why there are too few for so many workers more.
 std::string lack_of_descriptors(std::size_t workers) {
   rlimit limit{};
@@ -233,6 +237,8 @@ proto::ExitCause WorkerHost::cause_of(const Worker& worker, os::ExitStatus statu
   if (worker.killed_as != proto::ExitCause::UNKNOWN) {
     cause.set_kind(worker.killed_as);
     text += ": " + worker.killed_why;
+  } else if (!worker.ready) {
+    text += " before it was ready";
   }
   cause.set_text(std::move(text));
   return cause;
@@ -244,6 +250,7 @@ void WorkerHost::finish(std::map<WorkerId, Worker>::iterator it, proto::ExitCaus
   tokens_.erase(it->second.token);
   pids_.erase(it->second.pid);
   for (auto& line : logs_.close(it->first)) ended.cause.add_last_lines(std::move(line));
+  if (!ended.was_ready) ended.cause.set_remedy(kStartRemedy);
   workers_.erase(it);
   events_.ended(ended);
 }

@@ -11,9 +11,14 @@ namespace {
 
 using base::ErrorKind;
 
+// Why it is dead says more than that it is.
+bool keeps_its_kind(ErrorKind kind) {
+  return kind == ErrorKind::kClusterDown || kind == ErrorKind::kUnschedulable || kind == ErrorKind::kOutOfMemory;
+}
+
 ErrorInfo died(const ActorState& actor) {
   ErrorInfo error = actor.death.value_or(ErrorInfo{});
-  if (error.kind != ErrorKind::kClusterDown) error.kind = ErrorKind::kActorDied;
+  if (!keeps_its_kind(error.kind)) error.kind = ErrorKind::kActorDied;
   if (error.what.empty()) error.what = "actor " + actor.class_name + " has died";
   error.evidence.push_back("actor " + actor.class_name + " " + actor.id.short_hex());
   return error;

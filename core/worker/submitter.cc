@@ -366,7 +366,9 @@ void Submitter::on_unschedulable(const proto::Unschedulable& message) {
   error.what = message.what();
   for (const std::string& line : message.evidence()) error.evidence.push_back(line);
   if (!message.nearest_node().empty()) error.evidence.push_back("nearest node: " + message.nearest_node());
-  error.remedy = "ask for less, or start a node that has it; `mobula list nodes` shows what there is";
+  error.remedy = message.remedy();
+  if (error.remedy.empty())
+    error.remedy = "ask for less, or start a node that has it; `mobula list nodes` shows what there is";
   unschedulable_[message.key()] = std::move(error);
   run(scheduler::KeyUnschedulable{message.key(), message.sequence()});
 }

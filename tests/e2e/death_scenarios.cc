@@ -152,6 +152,33 @@ int few_descriptors() {
   return remote<&add>(1, 2).get(15s) == 3 ? 0 : fail("a wrong sum");
 }
 
+// An actor keeps its worker: those for which there are no descriptors end in an error that says so, and none hangs.
+int actors_few_descriptors() {
+  std::vector<ActorHandle<Counter>> actors;
+  std::vector<Ref<int>> refs;
+  for (int i = 0; i < 40; ++i) {
+    actors.push_back(actor<Counter>());
+    refs.push_back(actors.back().at<&Counter::add>()(1));
+  }
+  int values = 0, errors = 0;
+  std::string report;
+  for (const auto& ref : refs) {
+    const auto got = ref.try_get(40s);
+    if (got.has_value()) {
+      ++values;
+    } else if (got.error().kind() == ErrorKind::kUnschedulable) {
+      if (errors++ == 0) report = got.error().report();
+    } else {
+      return fail("a call ended with " + outcome(ref));
+    }
+  }
+  say(std::to_string(values) + " values, " + std::to_string(errors) + " errors\n" + report);
+  // Where one leaves, another has room.
+  while (actors.size() > 1) actors.pop_back();
+  const auto late = actor<Counter>();
+  return late.at<&Counter::add>()(2).get(kSoon) == 2 ? 0 : fail("no room after actors have gone");
+}
+
 std::size_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
   std::size_t total = 0, resident = 0;
@@ -187,8 +214,11 @@ int a_million() {
 }  // namespace
 
 int play(const std::string& scenario) {
-  static const std::map<std::string, int (*)()> scenarios{
-      {"busy", &busy}, {"lose_node", &lose_node}, {"few_descriptors", &few_descriptors}, {"a_million", &a_million}};
+  static const std::map<std::string, int (*)()> scenarios{{"busy", &busy},
+                                                          {"lose_node", &lose_node},
+                                                          {"few_descriptors", &few_descriptors},
+                                                          {"actors_few_descriptors", &actors_few_descriptors},
+                                                          {"a_million", &a_million}};
   const auto it = scenarios.find(scenario);
   return it == scenarios.end() ? fail("no such scenario") : it->second();
 }

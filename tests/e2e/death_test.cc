@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class Deaths : public ::testing::Test {
  protected:
@@ -109,6 +110,16 @@ TEST_F(Deaths, with_few_descriptors_fewer_workers_run_at_once) {
   ChildDriver driver("few_descriptors", {}, 64);
   EXPECT_EQ(driver.wait_exit(60s), 0) << driver.output();
   EXPECT_THAT(driver.output(), HasSubstr("40 values of 40"));
+  EXPECT_THAT(leftovers(), IsEmpty());
+}
+
+TEST_F(Deaths, with_few_descriptors_actors_without_a_worker_are_errors_that_name_the_limit) {
+  ChildDriver driver("actors_few_descriptors", {}, 64);
+  EXPECT_EQ(driver.wait_exit(90s), 0) << driver.output();
+  EXPECT_THAT(driver.output(), Not(HasSubstr(" 0 errors")));
+  EXPECT_THAT(driver.output(), Not(HasSubstr("\n0 values")));
+  EXPECT_THAT(driver.output(), HasSubstr("of 64 file descriptors in use (ulimit -n)"));
+  EXPECT_THAT(driver.output(), HasSubstr("starts failed in a row within"));
   EXPECT_THAT(leftovers(), IsEmpty());
 }
 

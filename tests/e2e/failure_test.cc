@@ -18,7 +18,6 @@
 namespace mobula::testing {
 namespace {
 
-using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 // What a call ended with; fails the test when it is a value, or no answer in time.
@@ -169,7 +168,8 @@ TEST(Unservable, an_actor_beyond_every_node_is_an_error_of_its_calls) {
   const auto a = actor<Big>.with({.gpus = 100})();
   const Failure failure = failure_of(a.at<&Big::get>()());
   EXPECT_THAT(failure.report(), HasSubstr("gpus"));
-  EXPECT_THAT(failure.kind(), AnyOf(ErrorKind::kUnschedulable, ErrorKind::kActorDied));
+  EXPECT_EQ(failure.kind(), ErrorKind::kUnschedulable);
+  EXPECT_THROW((void)a.at<&Big::get>()().get(kSoon), Unschedulable);
 }
 
 TEST(Unservable, a_node_that_does_not_exist_cannot_be_had) {

@@ -173,6 +173,33 @@ TEST_F(ClusterTest, a_program_whose_workers_crash_at_the_start_ends_in_an_error)
   EXPECT_THAT(driver_->unschedulable[0].what(), ::testing::HasSubstr("SIGSEGV"));
 }
 
+TEST_F(ClusterTest, an_actor_whose_workers_crash_at_the_start_dies_with_the_evidence) {
+  start(small(2));
+  ASSERT_EQ(join({"NODE_TEST=crash-on-start"}), "");
+  proto::RegisterActor request;
+  proto::ActorSpec& spec = *request.mutable_spec();
+  spec.set_actor_id(base::derive<base::ActorId>(driver_->job, 1).bytes());
+  spec.set_job_id(driver_->job.bytes());
+  spec.mutable_owner()->set_worker_id(driver_->id.bytes());
+  spec.mutable_owner()->set_node_id(driver_->registered.node_id());
+  spec.set_class_name("Counter");
+  proto::ActorInfo info;
+  ASSERT_EQ(driver_->ask(proto::REGISTER_ACTOR, request, info), "");
+  proto::ActorQuery query;
+  query.set_actor_id(spec.actor_id());
+  ASSERT_EQ(driver_->ask(proto::SUBSCRIBE_ACTOR, query, info), "");
+  driver_->actors.push_back(info);
+  ASSERT_TRUE(driver_->wait([&] { return driver_->actors.back().state() == proto::ActorInfo::DEAD; }, 30s));
+  const auto error = base::decode_error_info(base::as_bytes(driver_->actors.back().error()));
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->kind, base::ErrorKind::kUnschedulable);
+  EXPECT_THAT(error->what, ::testing::HasSubstr("SIGSEGV"));
+  EXPECT_THAT(error->evidence, ::testing::Contains(::testing::HasSubstr("starts failed in a row")));
+  EXPECT_THAT(error->evidence, ::testing::Contains(::testing::HasSubstr("on 2 nodes")));
+  EXPECT_THAT(error->evidence, ::testing::Contains("it wrote: about to crash"));
+  EXPECT_FALSE(error->remedy.empty());
+}
+
 TEST_F(ClusterTest, an_actor_gets_a_worker_of_its_own_and_its_death_is_told_with_the_cause) {
   start(small(2));
   ASSERT_EQ(join(), "");

@@ -25,7 +25,10 @@ std::string variable(const char* name) {
 
 [[noreturn]] void be_worker(const worker::WorkerStart& start, const os::Secret& secret) {
   const std::string behaviour = variable("NODE_TEST");
-  if (behaviour == "crash-on-start") ::raise(SIGSEGV);
+  if (behaviour == "crash-on-start") {
+    std::fprintf(stderr, "about to crash\n");
+    ::raise(SIGSEGV);
+  }
   os::EventLoop loop;
   transport::ChannelOptions options;
   std::copy(secret.view().begin(), secret.view().end(), options.credentials.key.begin());

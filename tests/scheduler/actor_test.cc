@@ -163,8 +163,83 @@ TEST_F(ActorTest, ANodesDeathMovesItsActorsElsewhere) {
 
 TEST_F(ActorTest, ARejectedRequestWaitsForRoom) {
   const auto ask = lease_of(step(0, spec(kActor)));
-  EXPECT_TRUE(all<ActorLease>(step(1, ActorReject{kA, ask.lease, kActor, "full", {}})).empty());
+  EXPECT_TRUE(all<ActorLease>(step(1, ActorReject{kA, ask.lease, kActor})).empty());
   EXPECT_EQ(lease_of(node(2, kB, 2, NodeState::kAlive)).node, kB);
+}
+
+// Fails each start from `ms` on until no more is asked for or the time is over; returns the nodes asked, in order.
+std::vector<base::NodeId> fail_starts(ActorTest& t, std::vector<ActorOutput> outputs, int ms, int until) {
+  std::vector<base::NodeId> asked;
+  for (; ms < until && t.state(kActor) != ActorState::kDead; ms += 100) {
+    const auto asks = all<ActorLease>(outputs);
+    outputs = t.tick(ms);
+    for (const auto& ask : asks) {
+      asked.push_back(ask.node);
+      const auto more = t.step(
+          ms, ActorReject{ask.node, ask.lease, ask.actor, ActorReject::Reason::kStartFailed, "no descriptors", {}});
+      outputs.insert(outputs.end(), more.begin(), more.end());
+    }
+  }
+  return asked;
+}
+
+TEST_F(ActorTest, AnActorThatStartsNowhereDiesWithTheEvidence) {
+  const auto asked = fail_starts(*this, step(0, spec(kActor, 5)), 1, 20'000);
+  EXPECT_GE(asked.size(), 3u);
+  ASSERT_EQ(state(kActor), ActorState::kDead);
+  const ActorView& view = *machine.find(kActor);
+  EXPECT_EQ(view.end, ActorEnd::kStartFailed);
+  EXPECT_EQ(view.cause, "no descriptors");
+  EXPECT_EQ(view.evidence.find(std::to_string(asked.size()) + " starts failed in a row within 5"), 0u) << view.evidence;
+  EXPECT_TRUE(all<ActorLease>(tick(60'000)).empty());
+}
+
+TEST_F(ActorTest, FailedStartsAreForgottenOnceItHasAWorker) {
+  EXPECT_GE(fail_starts(*this, step(0, spec(kActor, 1)), 1, 4'000).size(), 3u);
+  EXPECT_EQ(state(kActor), ActorState::kPending);
+  const auto last = all<ActorLease>(tick(4'500));
+  ASSERT_EQ(last.size(), 1u);
+  start(4'600, last[0]);
+  auto lost = step(4'700, ActorLost{kA, last[0].lease, kActor, "signal 9"});
+  step(4'700, ActorReleased{kA, last[0].lease});
+  EXPECT_GE(fail_starts(*this, std::move(lost), 4'800, 8'800).size(), 3u);
+  EXPECT_EQ(state(kActor), ActorState::kRestarting);
+}
+
+TEST_F(ActorTest, ANodeThatCannotStartItIsPassedOverForOneThatMight) {
+  node(0, kB, 1, NodeState::kAlive);
+  const auto ask = lease_of(step(0, spec(kActor)));
+  const auto next =
+      step(1, ActorReject{ask.node, ask.lease, kActor, ActorReject::Reason::kStartFailed, "no descriptors", {}});
+  const auto second = lease_of(next);
+  EXPECT_NE(second.node, ask.node);
+  start(2, second);
+}
+
+TEST_F(ActorTest, ItIsNotGivenUpWhileANodeIsLeftThatHasNotFailedIt) {
+  // B looks full: it is asked once it has room, however often A has failed meanwhile.
+  step(0, NodeView{kB, 1, NodeState::kAlive, "", res({{"cpus", 2}}), {}, {}});
+  EXPECT_GE(fail_starts(*this, step(0, spec(kActor)), 1, 8'000).size(), 3u);
+  EXPECT_EQ(state(kActor), ActorState::kPending);
+  const auto asks =
+      all<ActorLease>(step(8'100, NodeView{kB, 2, NodeState::kAlive, "", res({{"cpus", 2}}), res({{"cpus", 2}}), {}}));
+  ASSERT_EQ(asks.size(), 1u);
+  EXPECT_EQ(asks[0].node, kB);
+}
+
+TEST_F(ActorTest, AWorkerThatDiesBeforeItIsHeardOfIsAFailedStart) {
+  auto outputs = step(0, spec(kActor));
+  for (int ms = 1; ms < 20'000 && state(kActor) != ActorState::kDead; ms += 100) {
+    const auto asks = all<ActorLease>(outputs);
+    outputs = tick(ms);
+    for (const auto& ask : asks) {
+      const auto more = step(ms, ActorLost{ask.node, ask.lease, ask.actor, "signal 9"});
+      outputs.insert(outputs.end(), more.begin(), more.end());
+      step(ms, ActorReleased{ask.node, ask.lease});
+    }
+  }
+  ASSERT_EQ(state(kActor), ActorState::kDead);
+  EXPECT_EQ(machine.find(kActor)->end, ActorEnd::kStartFailed);
 }
 
 TEST_F(ActorTest, AGrantForAnOlderAttemptIsReleased) {

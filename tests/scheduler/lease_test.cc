@@ -305,6 +305,30 @@ TEST_F(LeaseTest, AFailedStartIsTriedAgainAfterABackoff) {
   EXPECT_EQ(all<StartWorkers>(tick(101)).size(), 1u);
 }
 
+TEST_F(LeaseTest, StartsThatFailTogetherBackOffOnce) {
+  step(0, demand(kOwner, 1, 2));
+  step(1, StartFailed{kJob, 1, "no memory"});
+  step(2, StartFailed{kJob, 1, "no memory"});
+  EXPECT_EQ(machine.next_deadline(), at(101));
+}
+
+TEST_F(LeaseTest, AWorkersEndIsAReasonToTryAgainAtOnce) {
+  const auto grants = two_grants(kOwner);
+  step(0, demand(kOther, 1, 1));
+  EXPECT_TRUE(all<StartWorkers>(step(1, StartFailed{kJob, 1, "no memory"})).empty());
+  EXPECT_EQ(all<StartWorkers>(step(2, WorkerGone{grants[0].worker, "exit code 0"})).size(), 1u);
+}
+
+TEST_F(LeaseTest, AnActorsFailedStartIsToldWithItsCause) {
+  const ActorLease ask{kSelf, 1, 1, id<base::LeaseId>(9), id<base::ActorId>(3), 0, kJob, res({{"cpus", 1}})};
+  step(0, ask);
+  const auto told = all<ActorReject>(step(1, StartFailed{kJob, 1, "no memory"}));
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].reason, ActorReject::Reason::kStartFailed);
+  EXPECT_EQ(told[0].cause, "no memory");
+  EXPECT_EQ(machine.counts().leases, 0u);
+}
+
 TEST_F(LeaseTest, AvailabilityIsPublishedAtALimitedRate) {
   const auto first = all<AvailabilityChanged>(step(0, demand(kOwner, 1, 1)));
   EXPECT_EQ(first.size(), 1u);

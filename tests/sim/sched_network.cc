@@ -126,7 +126,8 @@ void World::route(Node& n, LeaseOutput output) {
           for (std::uint32_t i = 0; i < m.count; ++i) {
             queue_.after(std::chrono::microseconds(rng_.between(200, 8'000)), [this, self, job = m.job] {
               if (!node(self)) return;
-              if (faults_on_ && rng_.chance(0.03)) return to_raylet(self, StartFailed{job, 1, "no memory"});
+              const bool fails = broken_.contains(job) || (faults_on_ && rng_.chance(0.03));
+              if (fails) return to_raylet(self, StartFailed{job, 1, "no memory"});
               const base::WorkerId id = add_process(self, job, false);
               to_raylet(self, WorkerReady{id, job, "there"});
             });

@@ -38,6 +38,10 @@ void World::run() {
     if (!view) continue;  // Its owner died before the GCS heard of it.
     const bool settled = (view->state == ActorState::kAlive || view->state == ActorState::kDead);
     oracle_.require(settled || owners_gone_, "actor " + id.short_hex() + " is neither alive nor dead");
+    const bool broken = broken_.contains(view->job);
+    oracle_.require(!broken || view->state == ActorState::kDead, "actor " + id.short_hex() + " lives without a worker");
+    oracle_.require(broken || view->end != ActorEnd::kStartFailed, "actor " + id.short_hex() + " was given up");
+    given_up_ += view->end == ActorEnd::kStartFailed;
   }
   end_drivers();
   queue_.run_until(queue_.now() + seconds(15));
@@ -145,6 +149,7 @@ void World::add_driver() {
   const base::NodeId at = alive[rng_.below(alive.size())];
   const auto job = base::JobId::from_words(next_id_++, 5, 3, 0);
   const base::WorkerId id = add_process(at, job, true);
+  if (job.word(0) % 9 == 0) broken_.insert(job);
   if (rng_.chance(0.5)) to_raylet(at, JobStarted{job});
   driver_life(id);
 }
@@ -153,7 +158,8 @@ void World::driver_life(const base::WorkerId& id) {
   Process* p = process(id);
   if (!p || !faults_on_) return;
   const std::uint64_t batch = rng_.chance(0.1) ? rng_.between(30, 200) : rng_.between(1, 10);
-  for (std::uint64_t i = 0; i < batch; ++i) submit(*p, 0);
+  // That their tasks end is not the machines' doing.
+  for (std::uint64_t i = 0; i < batch && !broken_.contains(p->job); ++i) submit(*p, 0);
   if (rng_.chance(0.1)) register_actor(*p);
   queue_.after(microseconds(rng_.between(100, 60'000)), [this, id] { driver_life(id); });
 }

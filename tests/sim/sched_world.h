@@ -34,7 +34,8 @@ class World {
   void run();
 
   const Oracle& oracle() const { return oracle_; }
-  std::uint64_t digest() const { return digest_; }  // Of each machine's outputs, in order.
+  std::uint64_t given_up() const { return given_up_; }  // Actors of programs that start nowhere.
+  std::uint64_t digest() const { return digest_; }      // Of each machine's outputs, in order.
   std::uint64_t events() const { return queue_.ran(); }
   std::uint64_t lost() const { return lost_; }
 
@@ -193,6 +194,8 @@ class World {
   Timer membership_timer_, actors_timer_;
   Time gcs_stopped_until_{};
   std::set<base::ActorId> registered_;
+  std::set<base::JobId> broken_;  // Their workers start nowhere.
+  std::uint64_t given_up_ = 0;
 };
 
 }  // namespace mobula::sim

@@ -60,6 +60,7 @@ void SubmitMachine::submit(base::Time now, const Submit& e, base::Outbox<SubmitO
   task.state = TaskState::kWaiting;
   task.cancelled = false;
   make_live(e.key);
+  keys_[e.key].estimate = e.estimate;
   link_back(keys_[e.key].waiting, e.task);
   pump(now, e.key, out);
   update_demand(now, e.key, out);
@@ -216,14 +217,26 @@ void SubmitMachine::on(base::Time, const ReturnAcked& e, base::Outbox<SubmitOutp
 void SubmitMachine::on(base::Time now, const KeyUnschedulable& e, base::Outbox<SubmitOutput>& out) {
   if (e.key >= keys_.size() || keys_[e.key].seq != e.seq) return;  // A newer demand gets its own answer.
   Key& key = keys_[e.key];
-  while (key.waiting.size != 0) {
-    const std::uint32_t task = key.waiting.first;
-    unlink(key.waiting, task);
-    end(task);
-    out.emplace_back(Fail{task, Fail::Why::kUnschedulable});
-  }
+  fail_waiting(key, Fail::Why::kUnschedulable, out);
   note_starving(now, key);
   tell_demand(now, e.key, wanted(key), out);  // A new word, so that the raylet knows that this one was heard.
+}
+
+void SubmitMachine::on(base::Time now, const ClusterEnds& e, base::Outbox<SubmitOutput>& out) {
+  ends_at_ = e.at;
+  for (std::uint32_t id = 0; id < keys_.size(); ++id) {
+    if (keys_[id].estimate == base::Duration::zero() || keys_[id].waiting.size == 0) continue;
+    pump(now, id, out);
+    update_demand(now, id, out);
+  }
+}
+
+void SubmitMachine::on(base::Time, const Drain&, base::Outbox<SubmitOutput>& out) {
+  if (std::exchange(draining_, true)) return;
+  // What waits on a worker behind another task has not begun either.
+  for (const std::uint32_t id : live_workers_) {
+    if (workers_[id].tasks.size > 1) out.emplace_back(TakeBack{id});
+  }
 }
 
 bool SubmitMachine::knows_worker(WorkerHandle worker) const {

@@ -39,6 +39,9 @@ struct SubmitLimits {
 // whose task turned out long counts as one slot more, since it empties nothing.
 // A lease without work is kept for keep_idle, unless another key waits for slots, or it is recalled.
 //
+// A task with an estimate is started only if it ends before the cluster does: it fails as soon as it cannot, and it
+// never waits behind another on a worker, so that pushed is started.  After Drain nothing is started any more.
+//
 // A task that was in flight on a lost worker is retried while it has retries left, after a backoff; one that
 // had not begun is pushed again for free.  Each task ends exactly once: TaskFinished kDone or Fail.
 //
@@ -103,6 +106,7 @@ class SubmitMachine {
     std::uint32_t in_flight = 0, backing_off = 0, workers = 0;  // workers: serving ones.
     std::uint32_t stalled = 0;                                  // Serving workers that were asked back.
     std::int64_t mean_ns = -1;                                  // Of run times, moving; -1: none yet.
+    base::Duration estimate{0};                                 // 0: none.
     std::uint32_t want = 0;                                     // As last told.
     std::uint64_t seq = 0, acked = 0;
     base::Time told_at{};
@@ -131,6 +135,8 @@ class SubmitMachine {
   void on(base::Time now, const DemandAcked& e, base::Outbox<SubmitOutput>& out);
   void on(base::Time now, const ReturnAcked& e, base::Outbox<SubmitOutput>& out);
   void on(base::Time now, const KeyUnschedulable& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const ClusterEnds& e, base::Outbox<SubmitOutput>& out);
+  void on(base::Time now, const Drain& e, base::Outbox<SubmitOutput>& out);
 
   void link_front(List& list, std::uint32_t task);
   void link_back(List& list, std::uint32_t task);
@@ -138,6 +144,8 @@ class SubmitMachine {
   void bucket_in(Key& key, std::uint32_t worker);
   void bucket_out(Key& key, std::uint32_t worker);
   void pump(base::Time now, std::uint32_t key, base::Outbox<SubmitOutput>& out);
+  void fail_waiting(Key& key, Fail::Why why, base::Outbox<SubmitOutput>& out);
+  void fail_late(base::Time now, Key& key, base::Outbox<SubmitOutput>& out);
   void push(base::Time now, std::uint32_t worker, base::Outbox<SubmitOutput>& out);
   void leave_worker(std::uint32_t task);
   void after_leaving(base::Time now, std::uint32_t worker, base::Outbox<SubmitOutput>& out);
@@ -171,7 +179,9 @@ class SubmitMachine {
   std::map<base::LeaseId, Returning> returning_;
   RequestReceiver grants_;
   std::size_t starving_keys_ = 0;
-  bool hungry_ = false;                      // Some key has starved for stall_after.
+  bool hungry_ = false;                // Some key has starved for stall_after.
+  std::optional<base::Time> ends_at_;  // Of the cluster.
+  bool draining_ = false;
   base::Time sweep_at_ = base::Time::max();  // The next look over workers and keys.
 };
 

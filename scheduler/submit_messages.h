@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <variant>
 
 #include "core/base/ids.h"
@@ -21,7 +22,8 @@ using KeyIndex = std::uint32_t;  // One per distinct (shape, strategy, job); the
 struct Submit {  // The task's inputs are all there.
   TaskHandle task = 0;
   KeyIndex key = 0;
-  std::uint32_t retries = 0;  // kRetryForever allowed.
+  std::uint32_t retries = 0;   // kRetryForever allowed.
+  base::Duration estimate{0};  // How long it will run, the same for all tasks of the key; 0: nobody knows.
 };
 inline constexpr std::uint32_t kRetryForever = 0xffff'ffffu;
 
@@ -71,8 +73,14 @@ struct KeyUnschedulable {
   KeyIndex key = 0;
   std::uint64_t seq = 0;
 };
+// When the time of the whole cluster is over; nullopt: never, as far as is known.  The latest word counts.
+struct ClusterEnds {
+  std::optional<base::Time> at;
+};
+// No further task is to start: the cluster is about to end, and what runs has a moment to get done.
+struct Drain {};
 using SubmitInput = std::variant<Submit, Cancel, Granted, TaskFinished, TaskReturned, WorkerLost, Recalled, DemandAcked,
-                                 ReturnAcked, KeyUnschedulable>;
+                                 ReturnAcked, KeyUnschedulable, ClusterEnds, Drain>;
 
 // ---- What the machine asks of the owner --------------------------------------------------------
 
@@ -113,6 +121,7 @@ struct Fail {  // The task has ended without a result.
     kCancelled = 3,
     kUnschedulable = 4,
     kQueueFull = 5,  // tasks_max.
+    kNoTime = 6,     // Its estimate is longer than what is left of the cluster's time.
   };
   TaskHandle task = 0;
   Why why = Why::kWorkerDied;

@@ -51,12 +51,34 @@ void SubmitMachine::bucket_out(Key& key, std::uint32_t id) {
 
 void SubmitMachine::pump(base::Time now, std::uint32_t id, base::Outbox<SubmitOutput>& out) {
   Key& key = keys_[id];
-  while (key.waiting.size != 0 && key.filled != 0) {
+  const bool timed = key.estimate != base::Duration::zero();
+  if (timed) fail_late(now, key, out);
+  const std::uint32_t depth = timed ? 1 : key.depth;
+  while (key.waiting.size != 0 && key.filled != 0 && !draining_) {
     const auto fewest = static_cast<std::uint32_t>(std::countr_zero(key.filled));
-    if (fewest >= key.depth) break;
+    if (fewest >= depth) break;
     push(now, key.buckets[fewest], out);
   }
   note_starving(now, key);
+}
+
+void SubmitMachine::fail_waiting(Key& key, Fail::Why why, base::Outbox<SubmitOutput>& out) {
+  while (key.waiting.size != 0) {
+    const std::uint32_t task = key.waiting.first;
+    unlink(key.waiting, task);
+    end(task);
+    out.emplace_back(Fail{task, why});
+  }
+}
+
+// Tasks of a key are equally long, so all that wait are late at once.
+void SubmitMachine::fail_late(base::Time now, Key& key, base::Outbox<SubmitOutput>& out) {
+  if (!ends_at_ || key.waiting.size == 0) return;
+  if (*ends_at_ - now < key.estimate) {
+    fail_waiting(key, Fail::Why::kNoTime, out);
+  } else {
+    sweep_by(*ends_at_ - key.estimate + base::Duration(1));
+  }
 }
 
 void SubmitMachine::push(base::Time now, std::uint32_t id, base::Outbox<SubmitOutput>& out) {
@@ -227,6 +249,10 @@ void SubmitMachine::sweep_key(base::Time now, std::uint32_t id, base::Outbox<Sub
     } else {
       sweep_by(*key.starving_since + limits_.stall_after);
     }
+  }
+  if (key.estimate != base::Duration::zero()) {
+    fail_late(now, key, out);
+    note_starving(now, key);
   }
   update_demand(now, id, out);
   if (key.acked == key.seq) return;

@@ -246,5 +246,90 @@ TEST_F(SubmitTest, ManyTasksAskInFewMessagesAndShortOnesForFewSlots) {
   EXPECT_LE(want, 16u);
 }
 
+using std::chrono::seconds;
+
+struct TimedSubmitTest : SubmitTest {
+  // A task of this key runs for ten seconds.
+  std::vector<SubmitOutput> submit_timed(int ms, TaskHandle task, KeyIndex key = 0) {
+    return step(ms, Submit{task, key, 0, seconds(10)});
+  }
+  std::vector<SubmitOutput> ends(int ms, std::optional<base::Time> when) { return step(ms, ClusterEnds{when}); }
+  static std::vector<TaskHandle> late(const std::vector<SubmitOutput>& out) {
+    std::vector<TaskHandle> tasks;
+    for (const Fail& f : all<Fail>(out)) {
+      EXPECT_EQ(f.why, Fail::Why::kNoTime);
+      tasks.push_back(f.task);
+    }
+    return tasks;
+  }
+};
+
+TEST_F(TimedSubmitTest, ATaskThatCannotEndBeforeTheClusterIsNotStarted) {
+  ends(0, at(9'999));
+  EXPECT_EQ(late(submit_timed(0, 1)), std::vector<TaskHandle>{1});
+  EXPECT_TRUE(all<SetDemand>(submit_timed(0, 2)).empty());
+  ends(0, at(10'000));
+  EXPECT_TRUE(late(submit_timed(0, 3)).empty());
+  EXPECT_EQ(all<Push>(grant(0, 7)).size(), 1u);
+}
+
+TEST_F(TimedSubmitTest, ATaskThatWaitsFailsWhenItBecomesTooLateForIt) {
+  ends(0, at(20'000));
+  submit_timed(0, 1);
+  submit_timed(1, 2);
+  EXPECT_TRUE(late(tick(10'000)).empty());
+  ASSERT_TRUE(machine.next_deadline().has_value());
+  EXPECT_LE(*machine.next_deadline(), at(10'001));
+  EXPECT_EQ(late(tick(10'001)), (std::vector<TaskHandle>{1, 2}));
+  EXPECT_EQ(machine.counts().waiting, 0u);
+}
+
+TEST_F(TimedSubmitTest, TasksWithoutAnEstimateAndClustersWithoutAnEndKnowNoLateness) {
+  EXPECT_TRUE(late(submit_timed(0, 1)).empty());
+  ends(0, at(1));
+  EXPECT_TRUE(late(submit(0, 2, 1)).empty());
+  ends(0, std::nullopt);
+  EXPECT_TRUE(late(submit_timed(0, 3)).empty());
+}
+
+TEST_F(TimedSubmitTest, AnEndThatComesCloserFailsWhatWaitsAndOneThatMovesAwaySparesIt) {
+  ends(0, at(20'000));
+  submit_timed(0, 1);
+  ends(5'000, at(60'000));
+  EXPECT_TRUE(late(tick(15'000)).empty());
+  EXPECT_EQ(late(ends(15'000, at(24'000))), std::vector<TaskHandle>{1});
+}
+
+TEST_F(TimedSubmitTest, ATaskWithAnEstimateDoesNotWaitBehindAnotherOnAWorker) {
+  for (TaskHandle t = 1; t <= 3; ++t) submit_timed(0, t);
+  EXPECT_EQ(all<Push>(grant(0, 7)).size(), 1u);
+  // So short that tasks without an estimate would be sent in a pile.
+  EXPECT_EQ(all<Push>(done(1, 1, 7, std::chrono::nanoseconds(100))).size(), 1u);
+}
+
+TEST_F(TimedSubmitTest, ARetryThatNoLongerFitsFails) {
+  ends(0, at(15'000));
+  step(0, Submit{1, 0, 1, seconds(10)});
+  grant(0, 7);
+  step(6'000, WorkerLost{7});
+  EXPECT_EQ(late(tick(6'100)), std::vector<TaskHandle>{1});
+}
+
+TEST_F(SubmitTest, WhileDrainingNothingStartsAndWhatHasNotBegunIsTakenBack) {
+  submit(0, 1);
+  grant(0, 7);
+  done(0, 1, 7, std::chrono::nanoseconds(100));
+  submit(0, 1);
+  submit(0, 2);
+  const auto drain = step(1, Drain{});
+  ASSERT_EQ(all<TakeBack>(drain).size(), 1u);
+  step(1, TaskReturned{7, 2});
+  EXPECT_TRUE(all<Push>(submit(1, 3)).empty());
+  EXPECT_TRUE(all<Push>(done(2, 1, 7)).empty());
+  EXPECT_TRUE(all<Push>(grant(2, 8)).empty());
+  EXPECT_EQ(machine.counts().in_flight, 0u);
+  EXPECT_EQ(machine.counts().waiting, 2u);
+}
+
 }  // namespace
 }  // namespace mobula::scheduler

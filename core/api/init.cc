@@ -81,6 +81,8 @@ Context context() {
           runtime::require_current().cancelled()};
 }
 
+std::optional<std::chrono::nanoseconds> time_left() { return runtime::require_current().time_left(); }
+
 std::string cluster_status_json() {
   auto status = runtime::require_current().cluster_status_json();
   if (!status) detail::throw_error(status.error());

@@ -29,6 +29,9 @@ constexpr std::array kSettings{
     SettingInfo{"exec_workers", "0", "Start each worker by exec instead of forking it from a zygote."},
     SettingInfo{"log_to_driver", "1", "Show the lines that workers write on the driver's terminal."},
     SettingInfo{"log", "warn", "What the runtime itself logs: trace, debug, info, warn, error or off."},
+    SettingInfo{"end_time", "auto",
+                "When the time of the cluster is over, in seconds since 1970; auto: asked of Slurm inside a job."},
+    SettingInfo{"end_time_refresh_s", "60", "How often Slurm is asked again for the end of the job."},
     SettingInfo{"tmpdir", "auto", "Parent of session directories; auto: $XDG_RUNTIME_DIR/mobula or /tmp/mobula-UID."},
 };
 

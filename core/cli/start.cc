@@ -57,7 +57,7 @@ Result<Membership> joined(const StartOptions& options) {
   return Membership{std::move(*secret), session->gcs_address, session->cluster};
 }
 
-Result<cluster::RayletOptions> raylet_of(const StartOptions& options) {
+Result<base::Settings> settings_of(const StartOptions& options) {
   auto settings = cluster::load_settings();
   if (!settings) return settings.error();
   const auto apply = [&settings](const char* key, const std::string& value) {
@@ -74,7 +74,11 @@ Result<cluster::RayletOptions> raylet_of(const StartOptions& options) {
     if (!bytes) return bytes.error();
     apply("resources", "memory=" + std::to_string(*bytes));
   }
-  auto raylet = cluster::raylet_options(*settings);
+  return settings;
+}
+
+Result<cluster::RayletOptions> raylet_of(const base::Settings& settings) {
+  auto raylet = cluster::raylet_options(settings);
   if (raylet && raylet->store_bytes == 0) raylet->store_bytes = cluster::store_share(1);
   return raylet;
 }
@@ -113,7 +117,9 @@ bool wait_gone(const std::map<std::string, pid_t>& processes, base::Duration pat
 
 int start(const StartOptions& options) {
   if (options.head == !options.address.empty()) return complain("say either --head or --address"), 2;
-  auto raylet = raylet_of(options);
+  const auto settings = settings_of(options);
+  if (!settings) return complain(settings.error().what);
+  auto raylet = raylet_of(*settings);
   if (!raylet) return complain(raylet.error().what);
   auto session = os::SessionDirectory::create(os::SessionDirectory::Lifetime::kKeep);
   if (!session) return complain(session.error().what);
@@ -137,7 +143,9 @@ int start(const StartOptions& options) {
     return give_up(why);
   };
   if (options.head) {
-    cluster::GcsOptions gcs;
+    auto gcs_options = cluster::gcs_options(*settings);
+    if (!gcs_options) return undo(gcs_options.error().what);
+    cluster::GcsOptions gcs = std::move(*gcs_options);
     gcs.cluster_name = member->cluster;
     gcs.tcp_interface = raylet->tcp_interface;
     if (const auto started = launch->start_gcs(gcs); !started) return undo(started.error().what);

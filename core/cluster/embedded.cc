@@ -55,7 +55,7 @@ Result<std::unique_ptr<EmbeddedCluster>> EmbeddedCluster::start(const EmbeddedOp
     cluster->children_ = std::move(launch->children());
     return error;
   };
-  GcsOptions gcs;
+  GcsOptions gcs = options.gcs;
   gcs.cluster_name = name;
   gcs.remove_session = true;
   if (const auto started = launch->start_gcs(gcs); !started) return failed(started.error());

@@ -23,6 +23,7 @@ struct EmbeddedOptions {
   std::uint32_t workers_max = 1024;
   std::uint32_t prestart = 0;
   std::int64_t idle_timeout_ms = 2000;
+  GcsOptions gcs;  // What does not follow from being embedded.
 };
 
 // A cluster of this host that belongs to this process: a GCS and raylets, started from /proc/self/exe, which end with

@@ -122,6 +122,8 @@ template <class Visitor, class Options>
 void visit_gcs(Visitor& v, Options& o) {
   visit_common(v, o);
   v.field("listening_fd", o.listening_fd);
+  v.field("end_unix_ms", o.end_unix_ms);
+  v.field("end_refresh_ms", o.end_refresh_ms);
 }
 
 template <class Visitor, class Options>

@@ -20,11 +20,13 @@ base::Result<std::map<std::string, std::string>> parse_labels(std::string_view t
 struct GcsOptions {
   std::string session_directory;
   std::string cluster_name;
-  std::string tcp_interface;    // Numeric address to listen on besides the session's socket; empty: none.
-  int life_fd = -1;             // A pidfd of the process that owns the cluster; -1: nobody owns it.
-  int ready_fd = -1;            // Gets one line when the GCS listens, or why it does not; then it is closed.
-  int listening_fd = -1;        // Closed when the GCS listens: raylets that wait to connect see the end of the pipe.
-  bool remove_session = false;  // At the end, should the owner be gone: the directory was its.
+  std::string tcp_interface;     // Numeric address to listen on besides the session's socket; empty: none.
+  int life_fd = -1;              // A pidfd of the process that owns the cluster; -1: nobody owns it.
+  int ready_fd = -1;             // Gets one line when the GCS listens, or why it does not; then it is closed.
+  int listening_fd = -1;         // Closed when the GCS listens: raylets that wait to connect see the end of the pipe.
+  bool remove_session = false;   // At the end, should the owner be gone: the directory was its.
+  std::int64_t end_unix_ms = 0;  // When the time of the cluster is over; 0: asked of Slurm inside a job.
+  std::int64_t end_refresh_ms = 60'000;  // How often Slurm is asked.
 };
 
 // What a raylet is started with.

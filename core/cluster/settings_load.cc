@@ -92,6 +92,18 @@ Result<Settings> load_settings(Settings settings) {
   return settings;
 }
 
+Result<GcsOptions> gcs_options(const Settings& settings) {
+  GcsOptions out;
+  const auto refresh = settings.number("end_time_refresh_s");
+  if (!refresh) return refresh.error();
+  out.end_refresh_ms = std::max<std::int64_t>(100, static_cast<std::int64_t>(*refresh * 1000));
+  if (settings.is_auto("end_time")) return out;
+  const auto end = settings.number("end_time");
+  if (!end) return end.error();
+  out.end_unix_ms = static_cast<std::int64_t>(*end * 1000);
+  return out;
+}
+
 Result<RayletOptions> raylet_options(const Settings& settings) {
   RayletOptions out;
   auto resources = node_resources(settings);
@@ -130,7 +142,10 @@ Result<EmbeddedOptions> embedded_options(const Settings& settings) {
     return Error{Code::kInvalid, "nodes = " + settings.text("nodes") + " (" + settings.at("nodes").where +
                                      ") is not a number of nodes"};
   }
+  auto gcs = gcs_options(settings);
+  if (!gcs) return gcs.error();
   EmbeddedOptions out;
+  out.gcs = std::move(*gcs);
   out.nodes = static_cast<unsigned>(*nodes);
   out.resources = std::move(node->resources);
   out.labels = std::move(node->labels);

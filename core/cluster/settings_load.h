@@ -15,6 +15,7 @@ base::Result<base::Settings> load_settings(base::Settings settings = {});
 
 // What they say about clusters that this process starts.
 base::Result<EmbeddedOptions> embedded_options(const base::Settings& settings);
+base::Result<GcsOptions> gcs_options(const base::Settings& settings);        // The same.
 base::Result<RayletOptions> raylet_options(const base::Settings& settings);  // All but names and addresses.
 
 }  // namespace mobula::cluster

@@ -18,6 +18,7 @@
 #include "core/gcs/listing.h"
 #include "core/gcs/node_table.h"
 #include "core/gcs/storage.h"
+#include "core/gcs/time_limit.h"
 #include "core/os/event_loop.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
@@ -41,7 +42,11 @@ class Gcs {
         options_(options),
         over_(std::move(over)),
         key_values_(storage_),
-        nodes_(loop, {.joined = [this](const NodeId&, rpc::Rpc& rpc) { jobs_.node_joined(rpc); },
+        nodes_(loop, {.joined =
+                          [this](const NodeId&, rpc::Rpc& rpc) {
+                            jobs_.node_joined(rpc);
+                            time_limit_.node_joined(rpc);
+                          },
                       .changed =
                           [this](const scheduler::NodeView& view) {
                             actors_.node_changed(view);
@@ -50,7 +55,10 @@ class Gcs {
         actors_(loop, {.channel = [this](const NodeId& node) { return nodes_.channel(node); },
                        .resolve_node = [this](const std::string& node) { return resolve(node); }}),
         jobs_(storage_, {.each_node = [this](const auto& visit) { nodes_.each_channel(visit); },
-                         .ended = [this](const base::JobId& job) { actors_.job_ended(job); }}) {
+                         .ended = [this](const base::JobId& job) { actors_.job_ended(job); }}),
+        time_limit_(loop, options, [this](const proto::TimeLimit& limit) {
+          nodes_.each_channel([&limit](const NodeId&, rpc::Rpc& rpc) { (void)rpc.notify(proto::TIME_LIMIT, limit); });
+        }) {
     std::copy(secret.view().begin(), secret.view().end(), channel_.credentials.key.begin());
     channel_.credentials.self.name = "gcs";
   }
@@ -151,6 +159,7 @@ class Gcs {
   NodeTable nodes_;
   ActorTable actors_;
   JobTable jobs_;
+  TimeLimit time_limit_;
   std::map<std::uint64_t, std::shared_ptr<rpc::Rpc>> channels_;
   std::uint64_t next_ = 1;
   std::vector<std::unique_ptr<transport::Listener>> listeners_;

@@ -31,6 +31,8 @@ Result<void> GcsLink::connect(const std::string& address, const transport::Chann
   rpc_->on<proto::JobFinished>(proto::JOB_ENDED, [this](proto::JobFinished&& m, rpc::Responder responder) {
     events_.job_ended(m, std::move(responder));
   });
+  rpc_->on<proto::TimeLimit>(proto::TIME_LIMIT,
+                             [this](proto::TimeLimit&& m, rpc::Responder) { events_.time_limit(m); });
   rpc_->on<proto::NodeDead>(proto::NODE_FENCED,
                             [this](proto::NodeDead&& m, rpc::Responder) { events_.fenced(m.why()); });
   rpc_->on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, rpc::Responder) {

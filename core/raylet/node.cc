@@ -261,6 +261,11 @@ GcsLink::Events Node::gcs_events() {
       .job_ended = [this](
                        const proto::JobFinished& message,
                        rpc::Responder responder) { jobs_->end(to_id<JobId>(message.job_id()), std::move(responder)); },
+      .time_limit =
+          [this](const proto::TimeLimit& limit) {
+            time_limit_ = limit;
+            clients_.for_each([&](const Client& client) { (void)client.rpc->notify(proto::TIME_LIMIT, limit); });
+          },
       .fenced = [this](const std::string& why) { over("fenced: " + why, 3); },
       .closed = [this](const Error& why) { over(why.what, why.code == Code::kDenied ? 2 : 0); },
   };

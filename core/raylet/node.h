@@ -95,6 +95,7 @@ class Node {
   Events events_;
   bool over_ = false;
   proto::Heartbeat status_;
+  proto::TimeLimit time_limit_;  // Of the cluster, as the GCS knows it.
 
   os::Fd secret_file_;
   os::Fd spin_page_;

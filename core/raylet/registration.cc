@@ -112,6 +112,7 @@ void Node::complete(Client& client, const rpc::Responder& responder) {
   reply.set_job_id(client.job.bytes());
   reply.set_session_directory(options_.session_directory);
   reply.set_cluster_name(options_.cluster_name);
+  reply.set_end_unix_ms(time_limit_.end_unix_ms());
   for (const auto& [key, value] : options_.settings) (*reply.mutable_settings())[key] = value;
   if (const auto* job = jobs_->find(client.job)) reply.set_ns(job->ns());
   rpc.on<proto::Empty>(proto::NODE_STATUS, [this](proto::Empty&&, rpc::Responder status) {

@@ -101,8 +101,9 @@ void Process::build_parts(objstore::StoreClient store) {
                                    is_driver_ ? Waits::Continuations::kWhileWaiting : Waits::Continuations::kElsewhere);
   puts_ = std::make_unique<Puts>(Puts::Parts{engine_, *links_, *store_, *references_, scopes_, metrics_});
   reference_codec_ = std::make_unique<ReferenceCodec>(engine_, *links_, *references_, *actors_);
+  time_left_ = std::make_unique<TimeLeft>(*submitter_);
   news_ = std::make_unique<RayletNews>(
-      RayletNews::Parts{engine_, *links_, *raylet_, *references_, *submitter_, *actors_, *executor_},
+      RayletNews::Parts{engine_, *links_, *raylet_, *references_, *submitter_, *actors_, *executor_, *time_left_},
       is_driver_ ? RayletNews::Reader::kDriver : RayletNews::Reader::kWorker);
   dispatch_.begin({engine_, *links_, *references_, tasks_, *submitter_, *actors_, *executor_, metrics_});
   news_->serve();

@@ -23,6 +23,7 @@
 #include "core/worker/runtime.h"
 #include "core/worker/submitter.h"
 #include "core/worker/thread_context.h"
+#include "core/worker/time_left.h"
 #include "core/worker/transports.h"
 #include "core/worker/waits.h"
 
@@ -77,6 +78,7 @@ class Process final : public Runtime {
   bool cancelled() const override;
   TaskContext context() const override;
   Result<std::string> cluster_status_json() override;
+  std::optional<base::Duration> time_left() const override { return time_left_->left(); }
 
   // For the codec and the reference counts, which know no Runtime.
   ReferenceCodec& reference_codec() { return *reference_codec_; }
@@ -111,6 +113,7 @@ class Process final : public Runtime {
   std::unique_ptr<Waits> waits_;
   std::unique_ptr<Puts> puts_;
   std::unique_ptr<ReferenceCodec> reference_codec_;
+  std::unique_ptr<TimeLeft> time_left_;
   std::unique_ptr<RayletNews> news_;
 };
 

@@ -28,6 +28,7 @@ Result<Registration> read_registration(rpc::Message& message) {
   r.cluster_name = p.cluster_name();
   r.session_directory = p.session_directory();
   for (const auto& [name, value] : p.settings()) r.settings[name] = value;
+  r.end_unix_ms = p.end_unix_ms();
   r.store_slot = p.store_slot();
   for (std::size_t i = 0; i < message.fds.size(); ++i) {
     if (i < p.store_descriptors()) {

@@ -26,6 +26,7 @@ struct Registration {
   std::string cluster_name;
   std::string session_directory;
   std::map<std::string, std::string> settings;
+  std::int64_t end_unix_ms = 0;  // Of the cluster's time; 0: not known.
   std::uint32_t store_slot = 0;
   std::vector<os::Fd> store_descriptors;
   os::Fd spin_page;

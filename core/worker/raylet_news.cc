@@ -27,6 +27,7 @@ void RayletNews::serve_leases() {
 
 void RayletNews::serve() {
   serve_leases();
+  p_.time.set_end(p_.raylet.registration().end_unix_ms);
   rpc::Rpc& rpc = p_.raylet.rpc();
   using rpc::Responder;
   rpc.on<proto::ActorInfo>(proto::ACTOR_CHANGED, [this](proto::ActorInfo&& m, Responder) { p_.actors.on_info(m); });
@@ -45,6 +46,8 @@ void RayletNews::serve() {
     p_.executor.exit_when_idle();
   });
   rpc.on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, Responder) { cluster_down(m.why()); });
+  rpc.on<proto::TimeLimit>(proto::TIME_LIMIT,
+                           [this](proto::TimeLimit&& m, Responder) { p_.time.set_end(m.end_unix_ms()); });
   rpc.on<proto::LogLines>(proto::LOG_LINES, [](proto::LogLines&& m, Responder) {
     for (const proto::LogLine& line : m.lines()) print_log_line(line);
   });

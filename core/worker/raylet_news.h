@@ -10,6 +10,7 @@
 #include "core/worker/raylet_link.h"
 #include "core/worker/references.h"
 #include "core/worker/submitter.h"
+#include "core/worker/time_left.h"
 
 namespace mobula::runtime {
 
@@ -28,6 +29,7 @@ class RayletNews {
     Submitter& submitter;
     ActorClient& actors;
     Executor& executor;
+    TimeLeft& time;
   };
   RayletNews(Parts parts, Reader reader) : p_(parts), reader_(reader) {}
 

@@ -221,6 +221,8 @@ class Runtime {
   // ---- about us.
   // Whether somebody asked that the calling thread's task stop: its waits then end early.
   virtual bool cancelled() const { return false; }
+  // Until the cluster's time is over, as it is known now; nullopt: nobody knows of an end.
+  virtual std::optional<base::Duration> time_left() const { return std::nullopt; }
   virtual TaskContext context() const = 0;  // Of the calling thread's task; the driver's own outside one.
   // Nodes, resources, settings, as `mobula status --json` prints them.
   virtual Result<std::string> cluster_status_json() = 0;

@@ -1,5 +1,8 @@
 #include "core/worker/submitter.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
 #include <utility>
 
 #include "core/os/event_loop.h"
@@ -35,6 +38,12 @@ scheduler::SubmitLimits limits() {
   scheduler::SubmitLimits l;
   l.depth_max = scheduler::SubmitMachine::kDepthMax;
   return l;
+}
+
+std::string seconds(base::Duration d) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f s", std::chrono::duration<double>(d).count());
+  return text.data();
 }
 
 void fill(proto::ResourceSet& to, const base::Resources& from) {
@@ -85,7 +94,8 @@ void Submitter::arguments_ready(Task& task) {
   task.state = Task::State::kReady;
   const int retries = options_[task.options].max_retries;
   const scheduler::Submit input{task.slot, task.options,
-                                retries < 0 ? scheduler::kRetryForever : static_cast<std::uint32_t>(retries)};
+                                retries < 0 ? scheduler::kRetryForever : static_cast<std::uint32_t>(retries),
+                                options_[task.options].estimate.value_or(base::Duration::zero())};
   if (carrying_out_) {
     later_.push_back(input);
     return;
@@ -207,6 +217,25 @@ void Submitter::return_lease(const scheduler::ReturnLease& give_back) {
                                   });
 }
 
+ErrorInfo Submitter::no_time_error(const Task& task) const {
+  const base::Duration estimate = options_[task.options].estimate.value_or(base::Duration::zero());
+  const base::Duration left = std::max(ends_at_.value_or(os::now()) - os::now(), base::Duration::zero());
+  ErrorInfo error;
+  error.kind = base::ErrorKind::kUnschedulable;
+  error.what = "the task was not started: it takes " + seconds(estimate) +
+               " by its estimate, and the cluster ends in " + seconds(left);
+  error.evidence.push_back("time left: " + seconds(left));
+  error.evidence.push_back("estimate: " + seconds(estimate));
+  error.remedy =
+      "save what there is and run the rest in the next job, ask for more time (sbatch --time), or correct the estimate";
+  return error;
+}
+
+void Submitter::cluster_ends(std::optional<base::Time> at) {
+  ends_at_ = at;
+  run(scheduler::ClusterEnds{at});
+}
+
 void Submitter::fail(const scheduler::Fail& fail) {
   Task& task = calls_.tasks().at(fail.task);
   ErrorInfo error;
@@ -228,6 +257,7 @@ void Submitter::fail(const scheduler::Fail& fail) {
       error.what = "the task was cancelled";
       break;
     case scheduler::Fail::Why::kUnschedulable: error = unschedulable_[task.options]; break;
+    case scheduler::Fail::Why::kNoTime: error = no_time_error(task); break;
     case scheduler::Fail::Why::kQueueFull:
       error.kind = base::ErrorKind::kPendingCallsLimit;
       error.what = "too many tasks are waiting in this process";

@@ -34,6 +34,8 @@ class Submitter final : public CallTracker {
   void on_recall(const std::string& lease);  // Its id's bytes.
   void on_worker_lost(const proto::WorkerLost& lost);
   void on_unschedulable(const proto::Unschedulable& message);
+  // The cluster's time is over then; nullopt: nobody knows of an end.
+  void cluster_ends(std::optional<base::Time> at);
   void fail_all(const ErrorInfo& error);
 
   // Runs timers of the machine that are due; called by the engine's loop.
@@ -57,6 +59,7 @@ class Submitter final : public CallTracker {
   void set_demand(const scheduler::SetDemand& demand);
   void return_lease(const scheduler::ReturnLease& give_back);
   void fail(const scheduler::Fail& fail);
+  ErrorInfo no_time_error(const Task& task) const;
   void lose_worker(std::uint32_t handle);
   void arm_timer();
 
@@ -74,6 +77,7 @@ class Submitter final : public CallTracker {
   std::vector<std::uint32_t> free_leases_;
   std::unordered_map<base::LeaseId, std::uint32_t> lease_handles_;
   std::unordered_map<scheduler::KeyIndex, ErrorInfo> unschedulable_;
+  std::optional<base::Time> ends_at_;       // Of the cluster.
   std::optional<ErrorInfo> down_;           // The cluster is gone: nothing is decided any more.
   std::optional<ErrorInfo> current_cause_;  // Of the worker being lost.
   std::optional<base::Time> armed_;

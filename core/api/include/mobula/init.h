@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -53,6 +55,11 @@ struct Context {
   bool cancelled = false;     // Somebody asked that this task stop: long ones that do not wait look here.
 };
 Context context();
+
+// Until the time of the cluster is over: of the Slurm job, or as MOBULA_END_TIME says; nullopt: nobody knows of an end.
+// Follows a limit that is moved, within a minute.  A task with an `estimate` that does not fit is not started: its ref
+// throws Unschedulable.
+std::optional<std::chrono::nanoseconds> time_left();
 
 // Nodes, resources and settings, as `mobula status --json` prints them.
 std::string cluster_status_json();

@@ -10,9 +10,9 @@
 
 #include "core/os/log.h"
 #include "core/os/process.h"
+#include "transport/module.h"
 #include "transport/shm/shm.h"
 #include "transport/sock/sock.h"
-#include "transport/ucx_module.h"
 
 namespace mobula::raylet {
 namespace {
@@ -150,10 +150,10 @@ Result<void> DataPlane::Mover::open(const Options& options, proto::PeerHello& of
   }
   const bool hosts = !options.interface.empty();
   if (link_ == NodeLink::kUcx || (link_ == NodeLink::kAuto && hosts && transport::has_rdma_device())) {
-    const auto used =
-        use(ucx_,
-            transport::load_ucx_worker(worker, *this, hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix),
-            options);
+    const auto used = use(ucx_,
+                          transport::load_ucx_worker(
+                              worker, *this, hosts ? transport::ModuleListen::kTcp : transport::ModuleListen::kUnix),
+                          options);
     if (used) {
       offer.set_ucx(ucx_.worker->address());
       offer.set_ucx_key(std::string(base::as_string_view(ucx_.region->remote_key())));

@@ -3,9 +3,9 @@
 #include <cstring>
 #include <utility>
 
+#include "transport/module.h"
 #include "transport/shm/shm.h"
 #include "transport/sock/sock.h"
-#include "transport/ucx_module.h"
 
 namespace mobula::runtime {
 
@@ -39,8 +39,8 @@ base::Result<void> open_transports(Links& links, const TransportChoice& choice,
   const bool rdma =
       link == "ucx" || (several_hosts && (link.empty() || link == "auto") && transport::has_rdma_device());
   if (rdma) {
-    auto ucx =
-        transport::load_ucx_worker(w, links, several_hosts ? transport::UcxListen::kTcp : transport::UcxListen::kUnix);
+    auto ucx = transport::load_ucx_worker(
+        w, links, several_hosts ? transport::ModuleListen::kTcp : transport::ModuleListen::kUnix);
     if (!ucx) return ucx.error();
     self.ucx = (*ucx)->address();
     links.use_ucx(std::move(*ucx));

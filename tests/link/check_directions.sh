@@ -60,7 +60,7 @@ only() {
 only 'ucp/|uct/|ucs/' transport/ucx tests/transport/ucx bench
 only 'nccl|cuda' collective/nccl bench
 only 'hwloc' core/os
-only 'rdma/|infiniband/' transport/ofi transport/ucx
+only 'rdma/|infiniband/' transport/ofi transport/ucx tests/transport/ofi
 only 'mpi\.h' bench
 only 'grpc' bench
 only 'pmix|slurm/(slurm|spank)' slurm

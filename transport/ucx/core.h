@@ -7,9 +7,9 @@
 
 #include <ucp/api/ucp.h>
 
+#include "transport/buffer_cache.h"
 #include "transport/stream/completions.h"
 #include "transport/transport.h"
-#include "transport/ucx/buffer_cache.h"
 #include "transport/ucx/context.h"
 #include "transport/ucx/link_table.h"
 #include "transport/ucx/op.h"

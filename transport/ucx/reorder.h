@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/base/bytes.h"
-#include "transport/ucx/buffer_cache.h"
+#include "transport/buffer_cache.h"
 #include "transport/ucx/wire.h"
 
 namespace mobula::transport::ucx {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace mobula::transport::ucx {
+namespace mobula::transport {
 
 // Memory for messages.  Large pieces are kept for the next one: fresh pages cost more than the copy into them.
 class BufferCache {
@@ -50,4 +50,4 @@ class BufferCache {
   std::size_t kept_bytes_ = 0;
 };
 
-}  // namespace mobula::transport::ucx
+}  // namespace mobula::transport

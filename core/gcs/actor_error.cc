@@ -27,6 +27,7 @@ void add_worker_end(const std::string& cause, ErrorInfo& out) {
     return;
   }
   out.cause = exit.text();
+  if (exit.kind() == proto::ExitCause::OUT_OF_MEMORY) out.kind = ErrorKind::kOutOfMemory;
   out.remedy = exit.remedy();
   for (const auto& line : exit.last_lines()) out.evidence.push_back("it wrote: " + line);
 }

@@ -29,14 +29,20 @@ std::optional<std::int64_t> parse_number(std::string_view text) {
 std::optional<std::int64_t> read_number(const std::string& path) { return parse_number(read_file(path)); }
 
 // The value behind `key` in a file of "key value" lines.
-std::int64_t read_stat(const std::string& path, std::string_view key) {
+std::optional<std::int64_t> find_stat(const std::string& path, std::string_view key) {
   std::istringstream lines(read_file(path));
   std::string name;
   std::string value;
   while (lines >> name >> value) {
-    if (name == key) return parse_number(value).value_or(0);
+    if (name == key) return parse_number(value);
   }
-  return 0;
+  return std::nullopt;
+}
+
+std::int64_t read_stat(const std::string& path, std::string_view key) { return find_stat(path, key).value_or(0); }
+
+std::optional<std::uint64_t> positive(std::optional<std::int64_t> number) {
+  return number && *number >= 0 ? std::optional(static_cast<std::uint64_t>(*number)) : std::nullopt;
 }
 
 std::vector<std::string> split(const std::string& text, char separator) {
@@ -141,6 +147,31 @@ CgroupLimits read_cgroups(const std::string& root) {
     add_memory(out, read_number(folder + "/memory.max"), read_number(folder + "/memory.current"),
                read_stat(folder + "/memory.stat", "inactive_file"));
   }
+  return out;
+}
+
+std::optional<OomKills> read_oom_kills(const std::string& root) {
+  // Version 1 counts in the group of whoever is killed, version 2 in all above it too.
+  const auto v1 = folders(root, "memory");
+  const auto v2 = folders(root, "");
+  OomKills out;
+  const auto take = [&](const std::string& source, std::string_view key) {
+    const auto kills = positive(find_stat(source, key));
+    if (!kills) return false;
+    out.kills = *kills;
+    out.source = source;
+    return true;
+  };
+  if (!v1.empty() && take(v1[0] + "/memory.oom_control", "oom_kill")) {
+    out.limit_hits = positive(read_number(v1[0] + "/memory.failcnt"));
+    out.most_used_bytes = positive(read_number(v1[0] + "/memory.max_usage_in_bytes"));
+  } else if (!v2.empty() && take(v2[0] + "/memory.events", "oom_kill")) {
+    out.limit_hits = positive(find_stat(v2[0] + "/memory.events", "max"));
+    out.most_used_bytes = positive(read_number(v2[0] + "/memory.peak"));
+  } else if (!take(root + "/proc/vmstat", "oom_kill")) {
+    return std::nullopt;
+  }
+  out.limit_bytes = read_cgroups(root).memory_limit_bytes;
   return out;
 }
 

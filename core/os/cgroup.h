@@ -17,4 +17,15 @@ struct CgroupLimits {
 // every path that is read ("" for this machine).
 CgroupLimits read_cgroups(const std::string& root = {});
 
+// What the kernel's OOM killer has done to our control group, as far as it says.
+struct OomKills {
+  std::uint64_t kills = 0;                       // Processes of this group; of the machine where no group counts them.
+  std::optional<std::uint64_t> limit_hits;       // How often the group's memory ran into its limit.
+  std::optional<std::uint64_t> limit_bytes;      // The smallest limit above us.
+  std::optional<std::uint64_t> most_used_bytes;  // Of the group, ever.
+  std::string source;                            // The file that counts them.
+};
+// Nullopt where nothing counts them.  The kernel counts before it kills, so whoever has heard of the death reads it.
+std::optional<OomKills> read_oom_kills(const std::string& root = {});
+
 }  // namespace mobula::os

@@ -1,7 +1,9 @@
 #include "core/os/process.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,13 +16,13 @@
 namespace mobula::os {
 namespace {
 
-ExitStatus from_wait_status(int status) {
-  if (WIFSIGNALED(status)) return {true, WTERMSIG(status)};
-  return {false, WEXITSTATUS(status)};
+ExitStatus from_wait_status(int status, const rusage& usage) {
+  if (WIFSIGNALED(status)) return {true, WTERMSIG(status), usage.ru_maxrss};
+  return {false, WEXITSTATUS(status), usage.ru_maxrss};
 }
 
 // What waitpid says about a child that is not ours or was reaped by somebody else (SIGCHLD ignored).
-constexpr ExitStatus kUnknownStatus{false, -1};
+constexpr ExitStatus kUnknownStatus{false, -1, 0};
 
 }  // namespace
 
@@ -35,24 +37,32 @@ Fd open_pidfd(pid_t pid) { return Fd(static_cast<int>(::syscall(SYS_pidfd_open, 
 
 std::optional<ExitStatus> reap(pid_t pid) {
   int status = 0;
+  rusage usage{};
   pid_t got;
   do {
-    got = ::waitpid(pid, &status, WNOHANG);
+    got = ::wait4(pid, &status, WNOHANG, &usage);
   } while (got < 0 && errno == EINTR);
   if (got == 0) return std::nullopt;
-  return got == pid ? from_wait_status(status) : kUnknownStatus;
+  return got == pid ? from_wait_status(status, usage) : kUnknownStatus;
 }
 
 ExitStatus wait_for(pid_t pid) {
   int status = 0;
+  rusage usage{};
   pid_t got;
   do {
-    got = ::waitpid(pid, &status, 0);
+    got = ::wait4(pid, &status, 0, &usage);
   } while (got < 0 && errno == EINTR);
-  return got == pid ? from_wait_status(status) : kUnknownStatus;
+  return got == pid ? from_wait_status(status, usage) : kUnknownStatus;
 }
 
 bool process_exists(pid_t pid) { return ::kill(pid, 0) == 0 || errno == EPERM; }
+
+void offer_to_oom_killer() {
+  const Fd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  if (file.valid()) [[maybe_unused]]
+    const auto n = ::write(file.get(), "1000", 4);
+}
 
 void die_with_parent(pid_t expected_parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);

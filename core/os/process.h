@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -15,7 +16,8 @@ namespace mobula::os {
 // How a child ended.
 struct ExitStatus {
   bool signaled = false;
-  int code = 0;  // Exit code, or the signal's number.
+  int code = 0;                        // Exit code, or the signal's number.
+  std::int64_t most_resident_kib = 0;  // Of its memory; 0: not known.
   bool ok() const { return !signaled && code == 0; }
   std::string to_string() const;  // "exit code 3", "signal 11 (SIGSEGV)".
 };
@@ -38,6 +40,8 @@ Fd open_pidfd(pid_t pid);                   // Invalid when there is no such pro
 std::optional<ExitStatus> reap(pid_t pid);  // Our own child; nullopt while it runs.
 ExitStatus wait_for(pid_t pid);             // Blocks.
 bool process_exists(pid_t pid);
+// The kernel's OOM killer takes this process and its future children before others of the same size.
+void offer_to_oom_killer();
 void die_with_parent(pid_t expected_parent);         // For the child: also exits at once if it is gone.
 std::string self_exe();                              // Path of the running binary.
 std::string self_build_id();                         // GNU build-id of the running binary in hex; "" if it has none.

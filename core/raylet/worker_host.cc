@@ -228,7 +228,7 @@ void WorkerHost::exited(pid_t pid, os::ExitStatus status) {
   finish(it, cause_of(it->second, status));
 }
 
-proto::ExitCause WorkerHost::cause_of(const Worker& worker, os::ExitStatus status) const {
+proto::ExitCause WorkerHost::cause_of(const Worker& worker, os::ExitStatus status) {
   proto::ExitCause cause;
   cause.set_kind(status.signaled ? proto::ExitCause::SIGNAL : proto::ExitCause::EXIT);
   cause.set_code(status.code);
@@ -241,6 +241,7 @@ proto::ExitCause WorkerHost::cause_of(const Worker& worker, os::ExitStatus statu
     text += " before it was ready";
   }
   cause.set_text(std::move(text));
+  if (worker.killed_as == proto::ExitCause::UNKNOWN) oom_.explain(status, cause);
   return cause;
 }
 
@@ -250,7 +251,7 @@ void WorkerHost::finish(std::map<WorkerId, Worker>::iterator it, proto::ExitCaus
   tokens_.erase(it->second.token);
   pids_.erase(it->second.pid);
   for (auto& line : logs_.close(it->first)) ended.cause.add_last_lines(std::move(line));
-  if (!ended.was_ready) ended.cause.set_remedy(kStartRemedy);
+  if (!ended.was_ready && ended.cause.remedy().empty()) ended.cause.set_remedy(kStartRemedy);
   workers_.erase(it);
   events_.ended(ended);
 }

@@ -13,6 +13,7 @@
 #include "core/base/result.h"
 #include "core/os/event_loop.h"
 #include "core/raylet/log_capture.h"
+#include "core/raylet/oom_watch.h"
 #include "core/raylet/worker_source.h"
 
 namespace mobula::raylet {
@@ -84,7 +85,7 @@ class WorkerHost {
   void failed(std::uint64_t token, const std::string& why);
   void exited(pid_t pid, os::ExitStatus status);
   void finish(std::map<base::WorkerId, Worker>::iterator worker, proto::ExitCause cause);
-  proto::ExitCause cause_of(const Worker& worker, os::ExitStatus status) const;
+  proto::ExitCause cause_of(const Worker& worker, os::ExitStatus status);
   std::map<base::WorkerId, Worker>::iterator by_token(std::uint64_t token);
 
   os::EventLoop& loop_;
@@ -95,6 +96,7 @@ class WorkerHost {
   std::map<base::WorkerId, Worker> workers_;
   std::map<std::uint64_t, base::WorkerId> tokens_;
   std::map<pid_t, base::WorkerId> pids_;
+  OomWatch oom_;
   std::vector<std::unique_ptr<WorkerSource>>
       retired_;  // Destroyed from the loop: a source may not die in its own call.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

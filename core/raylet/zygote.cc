@@ -24,9 +24,10 @@ constexpr int kChildSecret = 4;
 // What a zygote has for killing and reaping its workers, before it is killed itself.
 constexpr int kEndMs = 2000;
 
-os::ExitStatus from_wait_status(int status) {
-  if (WIFSIGNALED(status)) return {true, WTERMSIG(status)};
-  return {false, WEXITSTATUS(status)};
+os::ExitStatus exit_status(const ZygoteReport& report) {
+  const auto most_resident_kib = static_cast<std::int64_t>(report.token);
+  if (WIFSIGNALED(report.value)) return {true, WTERMSIG(report.value), most_resident_kib};
+  return {false, WEXITSTATUS(report.value), most_resident_kib};
 }
 
 }  // namespace
@@ -142,7 +143,7 @@ void Zygote::take(const ZygoteReport& report) {
     case ZygoteReport::Kind::kForkFailed:
       if (ordered_.erase(report.token) == 0) return;
       return events_.failed(report.token, std::string("fork: ") + std::strerror(report.value));
-    case ZygoteReport::Kind::kExited: workers_.erase(pid); return events_.exited(pid, from_wait_status(report.value));
+    case ZygoteReport::Kind::kExited: workers_.erase(pid); return events_.exited(pid, exit_status(report));
   }
 }
 
@@ -161,7 +162,7 @@ void Zygote::lost() {
     if (!*alive) return;
   }
   for (const pid_t worker : workers) {
-    events_.exited(worker, os::ExitStatus{true, SIGKILL});
+    events_.exited(worker, os::ExitStatus{true, SIGKILL, 0});
     if (!*alive) return;
   }
   events_.ended(why);

@@ -29,7 +29,8 @@ struct ZygoteReport {
     kHello = 1,   // pid: the zygote's; value: how many threads it has (1, or it cannot be used).
     kForked,      // pid of the worker asked for by `token`.
     kForkFailed,  // value: errno.
-    kExited,      // pid; value: the status as waitpid gives it.  Its process group has been killed.
+    kExited,      // pid; value: the status as waitpid gives it; token: the most KiB that it had resident.
+                  // Its process group has been killed.
   };
   Kind kind = Kind::kHello;
   std::int32_t value = 0;

@@ -29,6 +29,7 @@ ErrorInfo cause_of(const proto::ExitCause& cause, const Peer& peer) {
   error.node = peer.address.host + " " + peer.address.node.short_hex();
   error.evidence.push_back(cause.text());
   for (const std::string& line : cause.last_lines()) error.evidence.push_back("it wrote: " + line);
+  error.remedy = cause.remedy();
   return error;
 }
 

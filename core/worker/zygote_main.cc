@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -212,8 +213,9 @@ void ZygoteLoop::reap_children() {
     if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
     if (children_.erase(info.si_pid) != 0) ::kill(-info.si_pid, SIGKILL);
     int status = 0;
-    if (::waitpid(info.si_pid, &status, 0) == info.si_pid) {
-      report({ZygoteReport::Kind::kExited, status, info.si_pid, 0});
+    rusage usage{};
+    if (::wait4(info.si_pid, &status, 0, &usage) == info.si_pid) {
+      report({ZygoteReport::Kind::kExited, status, info.si_pid, static_cast<std::uint64_t>(usage.ru_maxrss)});
     }
   }
 }
@@ -259,6 +261,7 @@ Result<WorkerStart> run_zygote() {
   for (const char* name : {cluster::kEnvZygoteFd, cluster::kEnvRole}) ::unsetenv(name);
   ::fcntl(*fd, F_SETFD, FD_CLOEXEC);
   os::set_process_name("mobula-zygote");
+  os::offer_to_oom_killer();  // Its workers inherit it: the raylet must outlive them.
   warm_up();
   WorkerStart start;
   start.raylet_address = variable(cluster::kEnvRaylet);
@@ -279,6 +282,7 @@ Result<WorkerStart> worker_from_environment() {
     ::unsetenv(name);
   }
   ::setvbuf(stdout, nullptr, _IOLBF, 0);
+  os::offer_to_oom_killer();
   return WorkerStart{*worker, *job, *token, std::string(variable(cluster::kEnvRaylet)),
                      std::string(variable(cluster::kEnvSession))};
 }

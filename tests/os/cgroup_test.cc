@@ -18,6 +18,7 @@ class CgroupTest : public testing::Test {
     std::ofstream(file) << text;
   }
   CgroupLimits read() { return read_cgroups(root_.path()); }
+  std::string root() const { return root_.path(); }
 
  private:
   TemporaryDirectory root_;
@@ -69,6 +70,36 @@ TEST_F(CgroupTest, OfAContainerIsReadBelowItsMount) {
   write("/sys/fs/cgroup/app/memory.max", "5000\n");
   write("/sys/fs/cgroup/memory.max", "4000\n");
   EXPECT_EQ(read().memory_limit_bytes, 4000u);
+}
+
+TEST_F(CgroupTest, OomKillsAreCountedInTheGroupOfEitherVersionElseOfTheMachine) {
+  EXPECT_FALSE(read_oom_kills(root()));
+  write("/proc/vmstat", "nr_free_pages 5\noom_kill 7\n");
+  EXPECT_EQ(read_oom_kills(root()).value().kills, 7u);
+  EXPECT_EQ(read_oom_kills(root()).value().source, root() + "/proc/vmstat");
+
+  write("/proc/self/cgroup", "4:memory:/a\n0::/job\n");
+  write("/proc/self/mountinfo",
+        "35 31 0:32 / /cg/memory rw - cgroup cgroup rw,memory\n"
+        "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n");
+  write("/sys/fs/cgroup/job/memory.events", "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\n");
+  write("/sys/fs/cgroup/job/memory.peak", "4096\n");
+  write("/sys/fs/cgroup/job/memory.max", "5000\n");
+  const auto v2 = read_oom_kills(root()).value();
+  EXPECT_EQ(v2.kills, 2u);
+  EXPECT_EQ(v2.limit_hits, 12u);
+  EXPECT_EQ(v2.limit_bytes, 5000u);
+  EXPECT_EQ(v2.most_used_bytes, 4096u);
+
+  write("/cg/memory/a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
+  write("/cg/memory/a/memory.failcnt", "31\n");
+  write("/cg/memory/a/memory.limit_in_bytes", "3000\n");
+  write("/cg/memory/a/memory.max_usage_in_bytes", "2999\n");
+  const auto v1 = read_oom_kills(root()).value();
+  EXPECT_EQ(v1.kills, 4u);
+  EXPECT_EQ(v1.limit_hits, 31u);
+  EXPECT_EQ(v1.limit_bytes, 3000u);
+  EXPECT_EQ(v1.most_used_bytes, 2999u);
 }
 
 }  // namespace

@@ -110,6 +110,11 @@ void Executor::on_cancel(Peer& from, const CancelHeader& header) {
   const auto it = std::ranges::find_if(running_, [&](const RunningCall* c) { return mine(*c); });
   if (it == running_.end()) return;
   (*it)->cancelled_flag.store(true, std::memory_order_relaxed);
+  if (header.recursive != 0) {
+    const auto force = header.force != 0 ? Cancellation::Force::kYes : Cancellation::Force::kNo;
+    (*it)->children_cancelled = force;
+    p_.cancellation.cancel_children((*it)->scope, force);
+  }
   if (header.force != 0 && header.call != 0 && (*it)->header.target == Target::kTask) {
     os::log(os::LogLevel::kInfo, "cancelled by force: ending this worker");
     ::_exit(143);
@@ -273,6 +278,8 @@ void Executor::resume_ended(RunningCall& call) {
 void Executor::finish(RunningCall& call) {
   std::erase(running_, &call);
   call.state = RunningCall::State::kAnswering;
+  // Those that it submitted before it saw that it is cancelled.
+  if (call.children_cancelled) p_.cancellation.cancel_children(call.scope, *call.children_cancelled);
   if (!call.delivered) {
     ErrorInfo error;
     error.kind = base::ErrorKind::kInvalid;

@@ -6,6 +6,7 @@
 
 #include "core/worker/call_pool.h"
 #include "core/worker/call_queue.h"
+#include "core/worker/cancellation.h"
 #include "core/worker/engine.h"
 #include "core/worker/hosted_actor.h"
 #include "core/worker/references.h"
@@ -26,6 +27,7 @@ class Executor {
     References& references;
     LocalStore& store;
     RayletLink& raylet;
+    Cancellation& cancellation;
     ProcessMetrics& metrics;
   };
   explicit Executor(Parts parts)

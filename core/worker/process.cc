@@ -96,7 +96,9 @@ void Process::build_parts(objstore::StoreClient store) {
   calls_ = std::make_unique<Calls>(tasks_, *links_, *references_, metrics_);
   submitter_ = std::make_unique<Submitter>(engine_, *calls_, *links_, *raylet_);
   actors_ = std::make_unique<ActorClient>(engine_, *calls_, *links_, *references_, *raylet_);
-  executor_ = std::make_unique<Executor>(Executor::Parts{engine_, *links_, *references_, *store_, *raylet_, metrics_});
+  cancellation_ = std::make_unique<Cancellation>(tasks_, *submitter_, *actors_);
+  executor_ = std::make_unique<Executor>(
+      Executor::Parts{engine_, *links_, *references_, *store_, *raylet_, *cancellation_, metrics_});
   waits_ = std::make_unique<Waits>(engine_, *references_, *executor_,
                                    is_driver_ ? Waits::Continuations::kWhileWaiting : Waits::Continuations::kElsewhere);
   puts_ = std::make_unique<Puts>(Puts::Parts{engine_, *links_, *store_, *references_, scopes_, metrics_});
@@ -180,11 +182,8 @@ void Process::cancel(const ObjectRef& ref, bool force, bool recursive) {
   Engine::Lock lock(engine_);
   Task* task = tasks_.find(local(ref).task);
   if (task == nullptr || ref->settled()) return;
-  if (task->actor != nullptr) {
-    actors_->cancel(*task, force, recursive);
-  } else {
-    submitter_->cancel(*task, force, recursive);
-  }
+  cancellation_->cancel(*task, force ? Cancellation::Force::kYes : Cancellation::Force::kNo,
+                        recursive ? Cancellation::Reach::kChildren : Cancellation::Reach::kAlone);
   engine_.notify();
 }
 

@@ -9,6 +9,7 @@
 #include "core/os/secret.h"
 #include "core/worker/actor_client.h"
 #include "core/worker/calls.h"
+#include "core/worker/cancellation.h"
 #include "core/worker/dispatch.h"
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
@@ -109,6 +110,7 @@ class Process final : public Runtime {
   std::unique_ptr<Calls> calls_;
   std::unique_ptr<Submitter> submitter_;
   std::unique_ptr<ActorClient> actors_;
+  std::unique_ptr<Cancellation> cancellation_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Waits> waits_;
   std::unique_ptr<Puts> puts_;

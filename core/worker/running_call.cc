@@ -118,6 +118,7 @@ void RunningCall::reset() {
   next_result_ = 0;
   missing = 0;
   run_ns = 0;
+  children_cancelled.reset();
   entry = nullptr;
   from = nullptr;
   cancelled_flag.store(false, std::memory_order_relaxed);

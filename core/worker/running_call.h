@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/worker/cancellation.h"
 #include "core/worker/links.h"
 #include "core/worker/local_object.h"
 #include "core/worker/messages.h"
@@ -66,6 +67,7 @@ class RunningCall final : public Invocation {
   std::vector<ObjectRef> adopted;
   std::vector<ObjectRef> returned;  // References inside results.
   std::atomic<bool> cancelled_flag{false};
+  std::optional<Cancellation::Force> children_cancelled;
 
  private:
   struct Dependency : Waiter {

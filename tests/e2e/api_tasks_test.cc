@@ -1,12 +1,16 @@
 // Tasks in other processes, through the public API.
 #include <unistd.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <numeric>
 #include <set>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <mobula/mobula.h>
 
@@ -265,6 +269,85 @@ TEST(Cancel, force_ends_a_task_that_does_not_stop) {
   EXPECT_EQ(began.entered(), 1u) << "a cancelled task is not retried";
 }
 
+// Runs until it is cancelled, and notes that.
+int until_cancelled(const std::string& began, const std::string& stopped) {
+  note(began);
+  const auto until = std::chrono::steady_clock::now() + 2 * kSoon;
+  while (!context().cancelled && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+  if (context().cancelled) note(stopped);
+  return 1;
+}
+int family(const std::string& began, const std::string& stopped, int depth) {
+  std::vector<Ref<int>> children;
+  for (int i = 0; i < 2; ++i) {
+    children.push_back(depth == 0 ? remote<&until_cancelled>.with({.cpus = 0.1})(began, stopped)
+                                  : remote<&family>.with({.cpus = 0.1})(began, stopped, depth - 1));
+  }
+  return static_cast<int>(get(children, 2 * kSoon).size());
+}
+
+TEST(Cancel, reaches_the_children_of_a_task_and_theirs) {
+  const Gate began, stopped;
+  const auto ref = remote<&family>(began.path(), stopped.path(), 1);
+  ASSERT_TRUE(began.wait_entered(4));
+  cancel(ref);
+  EXPECT_THROW((void)ref.get(kSoon), Cancelled);
+  EXPECT_TRUE(stopped.wait_entered(4)) << stopped.entered() << " of 4 have stopped";
+}
+
+struct Foreman {
+  int work(const std::string& began, const std::string& stopped) { return family(began, stopped, 0); }
+};
+
+TEST(Cancel, reaches_the_children_of_an_actors_call) {
+  const Gate began, stopped;
+  const auto foreman = actor<Foreman>();
+  const auto ref = foreman.at<&Foreman::work>()(began.path(), stopped.path());
+  ASSERT_TRUE(began.wait_entered(2));
+  cancel(ref);
+  EXPECT_THROW((void)ref.get(kSoon), Cancelled);
+  EXPECT_TRUE(stopped.wait_entered(2)) << stopped.entered() << " of 2 have stopped";
+}
+
+TEST(Cancel, reaches_children_that_wait_for_a_cpu) {
+  const Gate gate, began;
+  constexpr std::size_t kChildren = 500;
+  const auto ref = remote<[](const std::string& g, const std::string& b) {
+    std::vector<Ref<int>> children;
+    for (std::size_t i = 0; i < kChildren; ++i) children.push_back(remote<&pass>(g, 1));
+    note(b);
+    return static_cast<int>(get(children, kSoon).size());
+  }>(gate.path(), began.path());
+  ASSERT_TRUE(began.wait_entered(1));
+  ASSERT_TRUE(gate.wait_entered(1));
+  cancel(ref);
+  EXPECT_THROW((void)ref.get(kSoon), Cancelled);
+  gate.open();
+  // What is submitted now runs after whatever of them was still to run.
+  std::vector<Ref<int>> after;
+  for (int i = 0; i < 200; ++i) after.push_back(remote<&add>(i, 1));
+  (void)get(after, kSoon);
+  EXPECT_LT(gate.entered(), kChildren / 2);
+}
+
+TEST(Cancel, leaves_the_children_alone_when_asked_to) {
+  const Gate gate, passed;
+  const auto ref = remote<[](const std::string& g, const std::string& p) {
+    return remote<[](const std::string& inner, const std::string& done) {
+             const bool through = enter(inner);
+             note(done);
+             return through && !context().cancelled;
+           }>(g, p)
+        .get(kSoon);
+  }>(gate.path(), passed.path());
+  ASSERT_TRUE(gate.wait_entered(1));
+  cancel(ref, {.recursive = false});
+  EXPECT_THROW((void)ref.get(kSoon), Cancelled);
+  EXPECT_EQ(passed.entered(), 0u);
+  gate.open();
+  EXPECT_TRUE(passed.wait_entered(1));
+}
+
 TEST(Cancel, does_nothing_to_a_task_that_has_ended) {
   const auto ref = remote<&add>(1, 1);
   EXPECT_EQ(ref.get(kSoon), 2);
@@ -326,6 +409,28 @@ TEST(Options, a_task_that_wants_half_a_cpu_runs_beside_others) {
   for (int i = 0; i < 20; ++i) refs.push_back(remote<&add>.with({.cpus = 0.5})(i, 0));
   EXPECT_EQ(get(refs, kSoon).back(), 19);
   EXPECT_EQ(remote<&add>.with({.cpus = 0})(1, 1).get(kSoon), 2);
+}
+
+// That there is no other way between the nodes then is the raylets' doing; here, that UCX is what was loaded.
+TEST(Options, a_call_to_another_node_takes_ucx_where_that_is_asked_for) {
+  const char* link = std::getenv("MOBULA_NODE_LINK");
+  if (link == nullptr || std::string(link) != "ucx") GTEST_SKIP() << "runs where MOBULA_NODE_LINK=ucx";
+  const std::string here = context().node;
+  std::string other;
+  const auto status = nlohmann::json::parse(cluster_status_json());
+  for (const auto& node : status["nodes"]) {
+    if (const auto id = node["id"].get<std::string>(); !id.starts_with(here)) other = id;
+  }
+  ASSERT_FALSE(other.empty());
+  const auto modules = remote<[] {
+                         std::ifstream maps("/proc/self/maps");
+                         return std::string(std::istreambuf_iterator<char>(maps), {});
+                       }>.with({.scheduling = NodeAffinity{other}})();
+  EXPECT_THAT(modules.get(kSoon), HasSubstr("libmobula_ucx.so"));
+  // Longer than a message, and back.
+  const auto size = remote<[](const std::vector<char>& v) { return v; }>.with({.scheduling = NodeAffinity{other}})(
+      std::vector<char>(4u << 20, 'x'));
+  EXPECT_EQ(size.get(kSoon).size(), 4u << 20);
 }
 
 TEST(Options, status_tells_of_the_nodes) { EXPECT_THAT(cluster_status_json(), HasSubstr("nodes")); }

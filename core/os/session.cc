@@ -64,9 +64,16 @@ Result<Fd> open_ours(const std::string& path, mode_t forbidden) {
   return fd;
 }
 
+// By errno.
+Error cannot_make(const std::string& path) {
+  Error error = error_from_errno(errno, "making the session's directory " + path);
+  error.what += "; make room there, or set MOBULA_TMPDIR to a place that can be written";
+  return error;
+}
+
 Result<Fd> make_root(const std::string& root) {
   if (auto parent = check_parent(root); !parent) return parent.error();
-  if (::mkdir(root.c_str(), 0700) != 0 && errno != EEXIST) return error_from_errno(errno, "making " + root);
+  if (::mkdir(root.c_str(), 0700) != 0 && errno != EEXIST) return cannot_make(root);
   return open_ours(root, S_IWGRP | S_IWOTH);
 }
 
@@ -126,7 +133,7 @@ Result<SessionDirectory> SessionDirectory::create(Lifetime lifetime) {
       ::fchmodat(root_fd->get(), name.c_str(), 0700, 0);
       return SessionDirectory(root + "/" + name, lifetime);
     }
-    if (errno != EEXIST) return error_from_errno(errno, "making " + root + "/" + name);
+    if (errno != EEXIST) return cannot_make(root + "/" + name);
   }
 }
 

@@ -28,7 +28,7 @@ constexpr auto kDeathReportTime = std::chrono::milliseconds(500);
 
 std::string versions(std::uint32_t theirs) {
   return "wire version " + std::to_string(theirs) + " against " + std::to_string(base::kWireVersion) +
-         " of this raylet";
+         " of this raylet: build both with one Mobula";
 }
 
 proto::JobInfo job_of(const proto::Register& request, const base::NodeId& node) {

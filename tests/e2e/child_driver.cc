@@ -22,22 +22,32 @@ std::chrono::milliseconds left(Clock::time_point until) {
                   std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()));
 }
 
+// False at the end, and when there is nothing in time.
+bool read_more(int fd, std::string& read, std::chrono::milliseconds patience) {
+  pollfd p{fd, POLLIN, 0};
+  if (::poll(&p, 1, static_cast<int>(patience.count())) <= 0) return false;
+  char buffer[4096];
+  const ssize_t n = ::read(fd, buffer, sizeof buffer);
+  if (n <= 0) return false;
+  read.append(buffer, static_cast<std::size_t>(n));
+  return true;
+}
+
 }  // namespace
 
-ChildDriver::ChildDriver(const std::string& scenario, std::vector<std::string> environment, int descriptors_max) {
+ChildDriver::ChildDriver(const std::string& scenario, std::vector<std::string> environment,
+                         const std::function<void()>& prepare, Output output) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) std::abort();
   const std::string argument = "--scenario=" + scenario;
   pid_ = ::fork();
   if (pid_ == 0) {
-    ::dup2(ends[1], 1);
-    ::dup2(ends[1], 2);
-    for (std::string& variable : environment) ::putenv(variable.data());
-    if (descriptors_max != 0) {
-      const auto n = static_cast<rlim_t>(descriptors_max);
-      const rlimit limit{n, n};
-      ::setrlimit(RLIMIT_NOFILE, &limit);
+    if (output == Output::kRead) {
+      ::dup2(ends[1], 1);
+      ::dup2(ends[1], 2);
     }
+    for (std::string& variable : environment) ::putenv(variable.data());
+    if (prepare != nullptr) prepare();
     ::execl("/proc/self/exe", "e2e_death_test", argument.c_str(), nullptr);
     ::_exit(127);
   }
@@ -53,20 +63,16 @@ ChildDriver::~ChildDriver() {
   ::close(out_);
 }
 
-bool ChildDriver::read_some(std::chrono::milliseconds patience) {
-  pollfd p{out_, POLLIN, 0};
-  if (::poll(&p, 1, static_cast<int>(patience.count())) <= 0) return false;
-  char buffer[4096];
-  const ssize_t n = ::read(out_, buffer, sizeof buffer);
-  if (n <= 0) return false;
-  output_.append(buffer, static_cast<std::size_t>(n));
-  return true;
-}
+bool ChildDriver::read_some(std::chrono::milliseconds patience) { return read_more(out_, output_, patience); }
 
 bool ChildDriver::wait_for(const std::string& text, std::chrono::milliseconds patience) {
+  return read_until(out_, output_, text, patience);
+}
+
+bool read_until(int fd, std::string& read, const std::string& text, std::chrono::milliseconds patience) {
   const auto until = Clock::now() + patience;
-  while (output_.find(text) == std::string::npos) {
-    if (!read_some(left(until))) return false;
+  while (read.find(text) == std::string::npos) {
+    if (!read_more(fd, read, left(until))) return false;
   }
   return true;
 }
@@ -84,6 +90,13 @@ int ChildDriver::wait_exit(std::chrono::milliseconds patience) {
     if (Clock::now() >= until) return -1;
     if (!read_some(std::chrono::milliseconds(5))) ::usleep(1000);
   }
+}
+
+std::function<void()> limit_descriptors(int most) {
+  return [n = static_cast<rlim_t>(most)] {
+    const rlimit limit{n, n};
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  };
 }
 
 std::vector<pid_t> with_role(const std::vector<pid_t>& pids, const std::string& role) {

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,10 @@ namespace mobula::testing {
 // kill it or what it started.
 class ChildDriver {
  public:
-  explicit ChildDriver(const std::string& scenario, std::vector<std::string> environment = {}, int descriptors_max = 0);
+  enum class Output { kRead, kOwn };  // kOwn: `prepare` has seen to it.
+  // `prepare` runs in the child before it becomes the driver.
+  explicit ChildDriver(const std::string& scenario, std::vector<std::string> environment = {},
+                       const std::function<void()>& prepare = nullptr, Output output = Output::kRead);
   ~ChildDriver();  // Kills and reaps.
   ChildDriver(const ChildDriver&) = delete;
   ChildDriver& operator=(const ChildDriver&) = delete;
@@ -32,6 +36,12 @@ class ChildDriver {
   int out_ = -1;
   std::string output_;
 };
+
+// Adds what comes from the descriptor until `text` is in it; false when that does not come in time.
+bool read_until(int fd, std::string& read, const std::string& text, std::chrono::milliseconds patience);
+
+// Leaves the calling process so many descriptors.
+std::function<void()> limit_descriptors(int most);
 
 // Of the processes, those whose MOBULA_ROLE is that.
 std::vector<pid_t> with_role(const std::vector<pid_t>& pids, const std::string& role);

@@ -67,6 +67,41 @@ int busy() {
   return 0;
 }
 
+// Tasks, nested ones, actors and objects larger than a message.
+bool a_bit_of_all_is_well() {
+  std::vector<Ref<int>> refs;
+  for (int i = 0; i < 100; ++i) refs.push_back(remote<&add>(i, 1));
+  if (get(refs, kSoon).back() != 100) return false;
+  if (remote<[](int n) { return remote<&add>(n, 1).get(kSoon); }>(4).get(kSoon) != 5) return false;
+  const auto a = actor<Counter>();
+  if (a.at<&Counter::add>()(3).get(kSoon) != 3) return false;
+  const auto size = remote<[](const std::vector<char>& v) { return v.size(); }>(put(std::vector<char>(8u << 20, 'x')));
+  if (size.get(kSoon) != 8u << 20) return false;
+  return remote<[] { return std::vector<char>(8u << 20, 'y'); }>().get(kSoon).size() == 8u << 20;
+}
+
+int a_bit_of_all() {
+  if (!a_bit_of_all_is_well()) return fail("a wrong value");
+  say("all is well");
+  return 0;
+}
+
+int disk_fills_up() {
+  if (!a_bit_of_all_is_well()) return fail("a wrong value at the begin");
+  const std::string filler = std::string(std::getenv("MOBULA_TMPDIR")) + "/filler";
+  std::ofstream file(filler);
+  while (file << std::string(4096, 'x') << std::flush) {
+  }
+  file.close();
+  say("the disk is full");
+  for (int i = 0; i < 20; ++i) {
+    remote<[] { std::fprintf(stderr, "%s\n", std::string(10'000, 'z').c_str()); }>().get(kSoon);
+  }
+  if (!a_bit_of_all_is_well()) return fail("a wrong value on a full disk");
+  std::remove(filler.c_str());
+  return a_bit_of_all();
+}
+
 // ---- a node dies.
 
 struct NodeFacts {
@@ -90,7 +125,8 @@ std::string outcome(const Ref<T>& ref, TimeLimit limit = kSoon) {
   return got.has_value() ? "value" : std::to_string(static_cast<int>(got.error().kind())) + " " + got.error().what();
 }
 
-int lose_node() {
+// By a signal to its raylet.
+int lose_node_by(int signal) {
   const auto others = other_nodes();
   if (others.size() != 3) return fail("there are not four nodes");
   const NodeFacts victim = others[1];
@@ -112,7 +148,7 @@ int lose_node() {
   (void)wait(std::vector{object}, {.count = 1, .timeout = kSoon});
   if (!object.ready()) return fail("no object was made on the node");
 
-  ::kill(victim.raylet, SIGKILL);
+  ::kill(victim.raylet, signal);
   const auto begin = Clock::now();
   say("task: " + outcome(last));
   say("actor call: " + outcome(held));
@@ -130,6 +166,29 @@ int lose_node() {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
   say("done after " + std::to_string(ms.count()) + " ms");
   return 0;
+}
+int lose_node() { return lose_node_by(SIGKILL); }
+int stop_node() { return lose_node_by(SIGSTOP); }
+
+// A worker that stands still is not dead: who waits decides how long, and its end is the raylet's to force.
+int stop_worker() {
+  struct Still {
+    int pid() { return static_cast<int>(::getpid()); }
+  };
+  const auto a = actor<Still>();
+  const pid_t pid = a.at<&Still::pid>()().get(kSoon);
+  ::kill(pid, SIGSTOP);
+  const auto call = a.at<&Still::pid>()();
+  say("stopped: " + outcome(call, 500ms));
+  ::kill(pid, SIGCONT);
+  say("going on: " + outcome(call));
+  ::kill(pid, SIGSTOP);
+  const auto last = a.at<&Still::pid>()();
+  const auto begin = Clock::now();
+  kill(a);
+  say("killed: " + outcome(last));
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+  return ms < 5s ? 0 : fail("the kill took " + std::to_string(ms.count()) + " ms");
 }
 
 // ---- limits.
@@ -179,6 +238,37 @@ int actors_few_descriptors() {
   return late.at<&Counter::add>()(2).get(kSoon) == 2 ? 0 : fail("no room after actors have gone");
 }
 
+// Takes memory until somebody ends it.
+int take_all_memory() {
+  std::vector<std::vector<char>> taken;
+  while (taken.size() < 1024) taken.emplace_back(16u << 20, 'x');
+  return static_cast<int>(taken.size());
+}
+int take_all_memory_once(const std::string& gate) { return note(gate) == 0 ? take_all_memory() : 2; }
+int kill_itself() {
+  ::kill(::getpid(), SIGKILL);
+  return 0;
+}
+struct Glutton {
+  int eat() { return take_all_memory(); }
+};
+
+template <class T>
+std::string report_of(const Ref<T>& ref) {
+  const auto got = ref.try_get(kSoon);
+  return got.has_value() ? std::to_string(*got) : got.error().report();
+}
+
+int out_of_memory() {
+  say("task: " + report_of(remote<&take_all_memory>.with({.max_retries = 0})()));
+  const auto glutton = actor<Glutton>();
+  say("actor: " + report_of(glutton.at<&Glutton::eat>()()));
+  const Gate gate;
+  say("retried: " + report_of(remote<&take_all_memory_once>.with({.max_retries = 1})(gate.path())));
+  say("killed by hand: " + report_of(remote<&kill_itself>.with({.max_retries = 0})()));
+  return remote<&add>(1, 2).get(kSoon) == 3 ? 0 : fail("a wrong sum");
+}
+
 std::size_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
   std::size_t total = 0, resident = 0;
@@ -216,8 +306,13 @@ int a_million() {
 int play(const std::string& scenario) {
   static const std::map<std::string, int (*)()> scenarios{{"busy", &busy},
                                                           {"lose_node", &lose_node},
+                                                          {"stop_node", &stop_node},
+                                                          {"stop_worker", &stop_worker},
                                                           {"few_descriptors", &few_descriptors},
                                                           {"actors_few_descriptors", &actors_few_descriptors},
+                                                          {"out_of_memory", &out_of_memory},
+                                                          {"a_bit_of_all", &a_bit_of_all},
+                                                          {"disk_fills_up", &disk_fills_up},
                                                           {"a_million", &a_million}};
   const auto it = scenarios.find(scenario);
   return it == scenarios.end() ? fail("no such scenario") : it->second();

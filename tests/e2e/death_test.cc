@@ -1,13 +1,14 @@
 // Drivers and clusters that are killed: what users see, how soon, and that nothing stays.
 #include <chrono>
 #include <csignal>
-#include <filesystem>
+#include <cstdlib>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/e2e/child_driver.h"
-#include "tests/support/leak_check.h"
+#include "tests/e2e/deaths.h"
+#include "tests/e2e/memory_group.h"
 
 namespace mobula::testing {
 namespace {
@@ -16,19 +17,6 @@ using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-class Deaths : public ::testing::Test {
- protected:
-  // Less the gates of a driver that was killed, which are the test's own.
-  std::vector<std::string> leftovers() const {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(leaks_.directory())) {
-      if (entry.path().filename().string().starts_with("gate-")) std::filesystem::remove_all(entry.path(), ignored);
-    }
-    return leaks_.leftovers(5s);
-  }
-  LeakCheck leaks_;
-};
 
 TEST_F(Deaths, a_killed_driver_takes_everything_with_it) {
   for (const char* nodes : {"MOBULA_NODES=1", "MOBULA_NODES=4"}) {
@@ -82,6 +70,29 @@ TEST_P(LostNode, its_work_ends_in_errors_and_the_rest_goes_on) {
 INSTANTIATE_TEST_SUITE_P(Links, LostNode, ::testing::Values("MOBULA_NODE_LINK=shm", "MOBULA_NODE_LINK=sock"),
                          [](const auto& info) { return std::string(info.param).substr(17); });
 
+// Its workers run on, unheard: the GCS misses its heartbeats, and the node is fenced.
+TEST_F(Deaths, a_node_that_stands_still_is_lost_within_twenty_seconds) {
+  ChildDriver driver("stop_node", {"MOBULA_NODES=4"});
+  ASSERT_TRUE(driver.wait_for("errors after", 60s)) << driver.output();
+  EXPECT_EQ(driver.wait_exit(60s), 0) << driver.output();
+  const std::string& out = driver.output();
+  EXPECT_LT(std::atoi(out.c_str() + out.find("errors after ") + 13), 20'000);
+  EXPECT_THAT(out, HasSubstr("task: 5"));
+  EXPECT_THAT(out, HasSubstr("\nactor call: 3"));
+  EXPECT_THAT(out, HasSubstr("\nretried task: value"));
+  EXPECT_THAT(out, HasSubstr("\nrestarted actor: value"));
+  EXPECT_THAT(leftovers(), IsEmpty());
+}
+
+TEST_F(Deaths, a_worker_that_stands_still_can_be_waited_for_and_killed) {
+  ChildDriver driver("stop_worker");
+  EXPECT_EQ(driver.wait_exit(60s), 0) << driver.output();
+  EXPECT_THAT(driver.output(), HasSubstr("stopped: 11"));  // Timeout.
+  EXPECT_THAT(driver.output(), HasSubstr("going on: value"));
+  EXPECT_THAT(driver.output(), HasSubstr("killed: 3"));
+  EXPECT_THAT(leftovers(), IsEmpty());
+}
+
 TEST_F(Deaths, ctrl_c_ends_the_driver_and_all_of_its_processes) {
   ChildDriver driver("busy");
   ASSERT_TRUE(driver.wait_for("ready", 20s)) << driver.output();
@@ -98,7 +109,7 @@ TEST_F(Deaths, ctrl_c_ends_the_driver_and_all_of_its_processes) {
 
 TEST_F(Deaths, too_few_descriptors_to_start_are_a_clear_error) {
   for (const int limit : {8, 12, 16, 20}) {
-    ChildDriver driver("few_descriptors", {}, limit);
+    ChildDriver driver("few_descriptors", {}, limit_descriptors(limit));
     const int code = driver.wait_exit(40s);
     EXPECT_TRUE(code == 3 || code == 0) << limit << ": exit " << code << "\n" << driver.output();
     EXPECT_THAT(driver.output(), HasSubstr(code == 3 ? "init failed: " : " values of 40")) << limit;
@@ -107,20 +118,36 @@ TEST_F(Deaths, too_few_descriptors_to_start_are_a_clear_error) {
 }
 
 TEST_F(Deaths, with_few_descriptors_fewer_workers_run_at_once) {
-  ChildDriver driver("few_descriptors", {}, 64);
+  ChildDriver driver("few_descriptors", {}, limit_descriptors(64));
   EXPECT_EQ(driver.wait_exit(60s), 0) << driver.output();
   EXPECT_THAT(driver.output(), HasSubstr("40 values of 40"));
   EXPECT_THAT(leftovers(), IsEmpty());
 }
 
 TEST_F(Deaths, with_few_descriptors_actors_without_a_worker_are_errors_that_name_the_limit) {
-  ChildDriver driver("actors_few_descriptors", {}, 64);
+  ChildDriver driver("actors_few_descriptors", {}, limit_descriptors(64));
   EXPECT_EQ(driver.wait_exit(90s), 0) << driver.output();
   EXPECT_THAT(driver.output(), Not(HasSubstr(" 0 errors")));
   EXPECT_THAT(driver.output(), Not(HasSubstr("\n0 values")));
   EXPECT_THAT(driver.output(), HasSubstr("of 64 file descriptors in use (ulimit -n)"));
   EXPECT_THAT(driver.output(), HasSubstr("starts failed in a row within"));
   EXPECT_THAT(leftovers(), IsEmpty());
+}
+
+TEST_F(Deaths, what_the_kernel_kills_for_want_of_memory_is_out_of_memory_with_numbers) {
+  MemoryGroup group(384u << 20);
+  if (group.path().empty()) GTEST_SKIP() << "NOT TESTED, no group with a limit on memory: " << group.why_not();
+  ChildDriver driver("out_of_memory", {"MOBULA_STORE_BYTES=32MiB"}, [&group] { group.enter(); });
+  EXPECT_EQ(driver.wait_exit(90s), 0) << driver.output();
+  const std::string& out = driver.output();
+  EXPECT_THAT(out, HasSubstr("\nactor: OutOfMemory: "));
+  EXPECT_THAT(out, HasSubstr("task: OutOfMemory: "));
+  EXPECT_THAT(out, HasSubstr("memory limit is 384 MiB"));
+  EXPECT_THAT(out, HasSubstr("MiB resident at most"));
+  EXPECT_THAT(out, HasSubstr("\nretried: 2"));
+  EXPECT_THAT(out, HasSubstr("\nkilled by hand: WorkerDied: "));
+  EXPECT_THAT(leftovers(), IsEmpty());
+  EXPECT_TRUE(group.remove());
 }
 
 TEST_F(Deaths, a_million_tasks_are_queued_and_run) {

@@ -283,6 +283,52 @@ TEST_F(ClusterTest, actors_are_made_many_a_second) {
   std::printf("%.0f actors a second, a process each\n", kActors / took.count());
 }
 
+TEST_F(ClusterTest, a_driver_of_another_wire_version_is_refused_with_both_versions) {
+  start();
+  driver_ = std::make_unique<TestDriver>();
+  driver_->wire_version = base::kWireVersion + 1;
+  const std::string refusal = driver_->connect(cluster_->raylet_address(), cluster_->secret());
+  EXPECT_THAT(refusal, ::testing::HasSubstr("wire version " + std::to_string(base::kWireVersion + 1)));
+  EXPECT_THAT(refusal, ::testing::HasSubstr("against " + std::to_string(base::kWireVersion)));
+  EXPECT_THAT(refusal, ::testing::HasSubstr("build both"));
+}
+
+TEST_F(ClusterTest, a_raylet_of_another_wire_version_is_refused_with_both_versions) {
+  start();
+  driver_ = std::make_unique<TestDriver>();
+  proto::NodeRegister request;
+  request.set_node_id(os::random_id<base::NodeId>().bytes());
+  request.set_incarnation(1);
+  request.set_name("stranger");
+  request.set_wire_version(base::kWireVersion + 1);
+  std::optional<proto::NodeRegistered> answer;
+  auto channel =
+      rpc::Rpc::connect(driver_->loop(), cluster_->gcs_address(), driver_->channel_options(cluster_->secret()), {});
+  ASSERT_TRUE(channel.ok());
+  (*channel)->ask<proto::NodeRegistered>(
+      proto::NODE_REGISTER, request, 10s,
+      [&](base::Result<proto::NodeRegistered> reply) { answer = reply ? *reply : proto::NodeRegistered(); });
+  ASSERT_TRUE(driver_->wait([&] { return answer.has_value(); }));
+  EXPECT_FALSE(answer->accepted());
+  EXPECT_THAT(answer->why_not(), ::testing::HasSubstr("wire version " + std::to_string(base::kWireVersion + 1)));
+  EXPECT_THAT(answer->why_not(), ::testing::HasSubstr("this cluster " + std::to_string(base::kWireVersion)));
+  channel->reset();
+}
+
+// A binary that was built anew under a running job.
+TEST_F(ClusterTest, workers_of_another_build_are_refused_with_both_build_ids) {
+  start();
+  driver_ = std::make_unique<TestDriver>();
+  driver_->build_id = "00c0ffee";
+  ASSERT_EQ(driver_->connect(cluster_->raylet_address(), cluster_->secret()), "");
+  driver_->demand(1, 1, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return !driver_->unschedulable.empty(); }, 20s));
+  const auto& evidence = driver_->unschedulable[0].evidence();
+  const std::vector<std::string> lines(evidence.begin(), evidence.end());
+  EXPECT_THAT(lines, ::testing::Contains(::testing::AllOf(::testing::HasSubstr("runs build " + os::self_build_id()),
+                                                          ::testing::HasSubstr("its job build 00c0ffee"))));
+}
+
 TEST_F(ClusterTest, a_raylet_that_stands_still_is_fenced_and_ends_when_it_goes_on) {
   start(small(2));
   ASSERT_EQ(join(), "");

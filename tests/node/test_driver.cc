@@ -51,8 +51,8 @@ std::string TestDriver::connect(const std::string& raylet, const os::Secret& sec
   request.set_worker_id(id.bytes());
   request.set_job_id(job.bytes());
   request.set_pid(::getpid());
-  request.set_wire_version(base::kWireVersion);
-  request.set_build_id(os::self_build_id());
+  request.set_wire_version(wire_version);
+  request.set_build_id(build_id);
   request.set_exe(os::self_exe());
   request.add_argv("node-test");
   for (const auto& v : os::environment()) request.add_env(v);

@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "core/base/build_info.h"
 #include "core/base/proto/control.pb.h"
 #include "core/base/resources.h"
 #include "core/os/event_loop.h"
+#include "core/os/process.h"
 #include "core/os/secret.h"
 #include "core/rpc/rpc.h"
 #include "objstore/store.h"
@@ -42,6 +44,10 @@ class TestDriver {
 
   rpc::Rpc& rpc() { return *rpc_; }
   os::EventLoop& loop() { return loop_; }
+
+  // What connect() says of this process.
+  std::uint32_t wire_version = base::kWireVersion;
+  std::string build_id = os::self_build_id();
 
   base::WorkerId id;
   base::JobId job;

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace mobula::testing {
+
+// A control group of the test's own with a limit on memory, gone with it once its processes are.
+class MemoryGroup {
+ public:
+  explicit MemoryGroup(std::size_t limit_bytes);
+  ~MemoryGroup();
+  MemoryGroup(const MemoryGroup&) = delete;
+  MemoryGroup& operator=(const MemoryGroup&) = delete;
+
+  const std::string& path() const { return path_; }        // Empty when it could not be made, and
+  const std::string& why_not() const { return why_not_; }  // why.
+  void enter() const;                                      // The calling process.
+  bool remove();                                           // False while processes are left in it.
+
+ private:
+  std::string path_, why_not_;
+};
+
+}  // namespace mobula::testing

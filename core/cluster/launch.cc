@@ -84,6 +84,14 @@ Result<Launch> Launch::prepare(const Options& options, const os::Secret& secret)
   if (!listening) return listening.error();
   std::tie(out.ready_read_, out.ready_write_) = std::move(*ready);
   std::tie(out.listening_read_, out.listening_write_) = std::move(*listening);
+  if (options.watch_nodes) {
+    auto joined = make_pipe();
+    if (!joined) return joined.error();
+    std::tie(out.joined_read_, out.joined_write_) = std::move(*joined);
+    // A GCS must not wait for whoever reads this.
+    ::fcntl(out.joined_write_.get(), F_SETFL, O_NONBLOCK);
+    ::fcntl(out.joined_read_.get(), F_SETFL, O_NONBLOCK);
+  }
   out.null_ = os::Fd(::open("/dev/null", O_RDWR | O_CLOEXEC));
   return out;
 }
@@ -94,10 +102,15 @@ Result<void> Launch::start_gcs(GcsOptions options) {
   options.listening_fd = kFirstFd + 1;
   std::vector<int> fds{ready_write_.get(), listening_write_.get()};
   if (life_.valid()) {
-    options.life_fd = kFirstFd + 2;
+    options.life_fd = kFirstFd + static_cast<int>(fds.size());
     fds.push_back(life_.get());
   }
+  if (joined_write_.valid()) {
+    options.joined_fd = kFirstFd + static_cast<int>(fds.size());
+    fds.push_back(joined_write_.get());
+  }
   auto started = spawn("gcs", "gcs", print(options), std::move(fds));
+  joined_write_.reset();
   listening_write_.reset();  // Its only holder is the GCS now: the end of the pipe says that it listens, or is gone.
   return started;
 }
@@ -166,9 +179,7 @@ Result<void> Launch::take_line(const std::string& line, Ready& ready) {
 }
 
 Result<Launch::Ready> Launch::wait(base::Duration patience) {
-  ready_write_.reset();
   const base::Time until = os::now() + patience;
-  Ready ready;
   std::string text;
   while (ready_count_ < children_.size()) {
     std::vector<pollfd> polled{{ready_read_.get(), POLLIN, 0}};
@@ -182,7 +193,7 @@ Result<Launch::Ready> Launch::wait(base::Duration patience) {
       const ssize_t got = ::read(ready_read_.get(), buffer.data(), buffer.size());
       if (got > 0) text.append(buffer.data(), static_cast<std::size_t>(got));
       for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
-        const auto taken = take_line(text.substr(0, end), ready);
+        const auto taken = take_line(text.substr(0, end), ready_);
         if (!taken) return taken.error();
         text.erase(0, end + 1);
       }
@@ -192,7 +203,7 @@ Result<Launch::Ready> Launch::wait(base::Duration patience) {
       if (polled[i + 1].revents != 0) return ended(children_[i]);
     }
   }
-  return ready;
+  return ready_;
 }
 
 void end_children(std::vector<Launch::Child>& children, base::Duration patience) {

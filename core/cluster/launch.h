@@ -27,6 +27,7 @@ class Launch {
     std::string session_directory;
     Owner owner = Owner::kUs;
     std::string exe = "/proc/self/exe";
+    bool watch_nodes = false;  // The GCS tells which nodes join: joined().
   };
   static base::Result<Launch> prepare(const Options& options, const os::Secret& secret);
 
@@ -40,8 +41,10 @@ class Launch {
     std::string gcs_tcp_address;
     std::map<std::string, std::string> raylets;  // Channel address by name.
   };
-  // kUnavailable with the reason and the last lines of its log when one of them ended or refused, kDeadline.
+  // For all that were started so far; more may be started after it.  kUnavailable with the reason and the last lines of
+  // its log when one of them ended or refused, kDeadline.
   base::Result<Ready> wait(base::Duration patience);
+  const os::Fd& joined() const { return joined_read_; }  // Lines "NAME<tab>TASKS".
 
   struct Child {
     pid_t pid = 0;
@@ -64,6 +67,8 @@ class Launch {
   os::Fd spin_page_;
   os::Fd ready_read_, ready_write_;
   os::Fd listening_read_, listening_write_;
+  os::Fd joined_read_, joined_write_;
+  Ready ready_;
   os::Fd null_;
   std::vector<Child> children_;
   std::size_t ready_count_ = 0;

@@ -124,6 +124,7 @@ void visit_gcs(Visitor& v, Options& o) {
   v.field("listening_fd", o.listening_fd);
   v.field("end_unix_ms", o.end_unix_ms);
   v.field("end_refresh_ms", o.end_refresh_ms);
+  v.field("joined_fd", o.joined_fd);
 }
 
 template <class Visitor, class Options>

@@ -24,10 +24,14 @@ struct GcsOptions {
   int life_fd = -1;              // A pidfd of the process that owns the cluster; -1: nobody owns it.
   int ready_fd = -1;             // Gets one line when the GCS listens, or why it does not; then it is closed.
   int listening_fd = -1;         // Closed when the GCS listens: raylets that wait to connect see the end of the pipe.
+  int joined_fd = -1;            // Gets "NAME<tab>TASKS" for each node that joins; see kTasksLabel.
   bool remove_session = false;   // At the end, should the owner be gone: the directory was its.
   std::int64_t end_unix_ms = 0;  // When the time of the cluster is over; 0: asked of Slurm inside a job.
   std::int64_t end_refresh_ms = 60'000;  // How often Slurm is asked.
 };
+
+// A node's label: for how many of a launcher's tasks its raylet stands.
+inline constexpr const char* kTasksLabel = "launcher_tasks";
 
 // What a raylet is started with.
 struct RayletOptions {

@@ -10,6 +10,7 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
+#include "core/cluster/node_address.h"
 #include "core/os/process.h"
 
 namespace mobula::cluster {
@@ -112,8 +113,11 @@ Result<RayletOptions> raylet_options(const Settings& settings) {
   auto labels = parse_labels(settings.text("labels"));
   if (!labels) return Error{Code::kInvalid, "labels: " + labels.error().what};
   out.labels = std::move(*labels);
+  auto interface = interface_address(settings.text("interface"));
+  if (!interface) return interface.error();
   out.settings = passed_on(settings);
-  out.tcp_interface = settings.text("interface");
+  out.settings["interface"] = *interface;
+  out.tcp_interface = std::move(*interface);
   if (!settings.is_auto("store_bytes")) {
     const auto bytes = settings.bytes("store_bytes");
     if (!bytes) return bytes.error();

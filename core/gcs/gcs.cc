@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,7 @@ class Gcs {
                           },
                       .changed =
                           [this](const scheduler::NodeView& view) {
+                            report_joined(view);
                             actors_.node_changed(view);
                             if (view.state == scheduler::NodeState::kDead) jobs_.node_died(view.node);
                           }}),
@@ -140,6 +142,18 @@ class Gcs {
     });
   }
 
+  // To whoever waits for a launcher's nodes.
+  void report_joined(const scheduler::NodeView& view) {
+    if (options_.joined_fd < 0 || view.state != scheduler::NodeState::kAlive || !joined_.insert(view.node).second)
+      return;
+    proto::NodeRegister node;
+    const auto tasks = view.labels.find(cluster::kTasksLabel);
+    if (!node.ParseFromString(view.address) || tasks == view.labels.end()) return;
+    const std::string line = node.name() + "\t" + tasks->second + "\n";
+    if (::write(options_.joined_fd, line.data(), line.size()) < 0)
+      os::log(os::LogLevel::kInfo, "nobody reads which nodes have joined");
+  }
+
   std::optional<NodeId> resolve(const std::string& name) const {
     const proto::ClusterView view = nodes_.view(0);
     for (const auto& node : view.nodes()) {
@@ -162,6 +176,7 @@ class Gcs {
   TimeLimit time_limit_;
   std::map<std::uint64_t, std::shared_ptr<rpc::Rpc>> channels_;
   std::uint64_t next_ = 1;
+  std::set<NodeId> joined_;
   std::vector<std::unique_ptr<transport::Listener>> listeners_;
 };
 
@@ -183,7 +198,8 @@ int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
   sigaddset(&ends, SIGHUP);
   ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
   const os::Fd signals(::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
-  for (const int fd : {options.life_fd, options.ready_fd, options.listening_fd}) {
+  ::signal(SIGPIPE, SIG_IGN);  // Whoever has read enough of joined_fd closes it.
+  for (const int fd : {options.life_fd, options.ready_fd, options.listening_fd, options.joined_fd}) {
     if (fd >= 0) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
   bool owner_gone = false;

@@ -22,6 +22,7 @@ using base::Code;
 using base::Error;
 using base::Result;
 
+constexpr std::size_t kLabelBytesMax = 40;  // A socket's path has 107.
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 std::string describe(const std::string& path, const struct stat& info) {
@@ -77,12 +78,22 @@ Result<Fd> make_root(const std::string& root) {
   return open_ours(root, S_IWGRP | S_IWOTH);
 }
 
-std::string fresh_name() {
+// What is no letter, digit, dot or dash goes.
+std::string in_a_name(const std::string& label) {
+  std::string out;
+  for (const char c : label.substr(0, kLabelBytesMax)) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.';
+    out += plain ? c : '-';
+  }
+  return out;
+}
+
+std::string fresh_name(const std::string& label) {
   std::array<unsigned char, 4> bytes;
   fill_random(bytes.data(), bytes.size());
   std::array<char, 16> name{};
   std::snprintf(name.data(), name.size(), "s-%02x%02x%02x%02x", bytes[0], bytes[1], bytes[2], bytes[3]);
-  return name.data();
+  return label.empty() ? name.data() : "s-" + in_a_name(label) + (name.data() + 1);
 }
 
 bool is_directory_of_ours(const std::string& path) {
@@ -122,12 +133,12 @@ std::string sessions_root() {
   return "/tmp/mobula-" + std::to_string(::geteuid());
 }
 
-Result<SessionDirectory> SessionDirectory::create(Lifetime lifetime) {
+Result<SessionDirectory> SessionDirectory::create(Lifetime lifetime, const std::string& label) {
   const std::string root = sessions_root();
   auto root_fd = make_root(root);
   if (!root_fd) return root_fd.error();
   for (;;) {
-    const std::string name = fresh_name();
+    const std::string name = fresh_name(label);
     if (::mkdirat(root_fd->get(), name.c_str(), 0700) == 0) {
       // The umask may have taken bits away, and only those.
       ::fchmodat(root_fd->get(), name.c_str(), 0700, 0);

@@ -16,8 +16,9 @@ class SessionDirectory {
   enum class Lifetime { kRemove, kKeep };
 
   // Makes a fresh one under MOBULA_TMPDIR, else $XDG_RUNTIME_DIR/mobula, else /tmp/mobula-UID.
-  // kDenied when a parent belongs to somebody else or others may write to it.
-  static base::Result<SessionDirectory> create(Lifetime lifetime);
+  // kDenied when a parent belongs to somebody else or others may write to it.  `label` (a job, a node) becomes part of
+  // its name, so that an operator sees whose it is.
+  static base::Result<SessionDirectory> create(Lifetime lifetime, const std::string& label = {});
   // Opens and checks one that exists.
   static base::Result<SessionDirectory> open(const std::string& path);
 

@@ -9,6 +9,7 @@
 #include "core/cluster/embedded.h"
 #include "core/cluster/environment.h"
 #include "core/cluster/interrupt.h"
+#include "core/cluster/launched.h"
 #include "core/cluster/roles.h"
 #include "core/cluster/settings_load.h"
 #include "core/os/host.h"
@@ -19,6 +20,7 @@
 #include "core/worker/process.h"
 #include "core/worker/runtime.h"
 #include "core/worker/zygote_main.h"
+#include "slurm/identity.h"
 
 namespace mobula::runtime {
 namespace {
@@ -96,12 +98,12 @@ class DriverSession final : public SessionImpl {
  public:
   static Result<std::unique_ptr<SessionImpl>> start(int argc, char** argv, const InitOptions& options) {
     auto session = std::make_unique<DriverSession>();
-    const auto joined = variable(cluster::kEnvRaylet).empty() ? session->embed(options) : session->join_running();
+    const auto joined = session->find_cluster(options);
     if (!joined) return joined.error();
     ProcessOptions p;
     p.is_driver = true;
     p.worker = os::random_id<base::WorkerId>();
-    p.job = os::random_id<base::JobId>();
+    p.job = session->job_;
     p.raylet_address = session->raylet_;
     p.transports.session_directory = session->directory_;
     p.transports.node_link = session->node_link_;
@@ -124,7 +126,42 @@ class DriverSession final : public SessionImpl {
   }
 
  private:
-  Result<void> embed(const InitOptions& options) {
+  // Does not return in a launcher's task that runs no user code.
+  Result<void> find_cluster(const InitOptions& options) {
+    if (!variable(cluster::kEnvRaylet).empty()) return join_running();
+    const slurm::Environment environment = slurm::to_environment(os::environment());
+    auto identity = slurm::identify(environment);
+    if (!identity) return identity.error();
+    auto settings = settings_of(options);
+    if (!settings) return settings.error();
+    settings_ = std::move(*settings);
+    if (!identity->is_launched() || identity->is_alone()) return embed();
+    return be_task({.identity = std::move(*identity),
+                    .all_ranks = options.all_ranks,
+                    .slurm_conf = std::string(slurm::value_of(environment, "SLURM_CONF"))});
+  }
+
+  Result<void> be_task(cluster::LaunchedCluster::Options task) {
+    const std::uint32_t rank = task.identity.rank;
+    auto launched = cluster::LaunchedCluster::start(std::move(task), settings_);
+    if (!launched && rank != 0) die("rank " + std::to_string(rank) + ": " + launched.error().what);
+    if (!launched) return launched.error();
+    launched_ = std::move(*launched);
+    if (!launched_->runs_user_code()) {
+      const int code = launched_->serve();
+      launched_.reset();
+      ::_exit(code);
+    }
+    const auto& seat = launched_->seat();
+    raylet_ = seat.raylet_address;
+    directory_ = seat.session_directory;
+    node_link_ = settings_.text("node_link");
+    interface_ = seat.interface;
+    job_ = seat.job;
+    return copy_secret(launched_->secret());
+  }
+
+  Result<base::Settings> settings_of(const InitOptions& options) {
     // What the program asks for is weaker than what its user sets.
     base::Settings own;
     if (options.nodes > 1)
@@ -133,19 +170,25 @@ class DriverSession final : public SessionImpl {
       const auto known = own.set(key, value, base::SettingSource::kDefault, "init()");
       if (!known) return known.error();
     }
-    const auto settings = cluster::load_settings(std::move(own));
-    if (!settings) return settings.error();
-    const auto embedded = cluster::embedded_options(*settings);
+    return cluster::load_settings(std::move(own));
+  }
+
+  Result<void> embed() {
+    const auto embedded = cluster::embedded_options(settings_);
     if (!embedded) return embedded.error();
-    node_link_ = settings->text("node_link");
-    interface_ = settings->text("interface");
+    node_link_ = settings_.text("node_link");
+    interface_ = embedded->settings.at("interface");
     auto cluster = cluster::EmbeddedCluster::start(*embedded);
     if (!cluster) return cluster.error();
     cluster_ = std::move(*cluster);
     interrupts_ = std::make_unique<cluster::InterruptGuard>(*cluster_);
     raylet_ = cluster_->raylet_address();
     directory_ = cluster_->session_directory();
-    auto copy = os::Secret::from_bytes(cluster_->secret().view());
+    return copy_secret(cluster_->secret());
+  }
+
+  Result<void> copy_secret(const os::Secret& secret) {
+    auto copy = os::Secret::from_bytes(secret.view());
     if (!copy) return copy.error();
     secret_ = std::move(*copy);
     return {};
@@ -162,7 +205,10 @@ class DriverSession final : public SessionImpl {
     return {};
   }
 
-  std::unique_ptr<cluster::EmbeddedCluster> cluster_;  // Ends last.
+  base::Settings settings_;
+  std::unique_ptr<cluster::EmbeddedCluster> cluster_;  // This or the next one ends last.
+  std::unique_ptr<cluster::LaunchedCluster> launched_;
+  base::JobId job_ = os::random_id<base::JobId>();
   std::unique_ptr<cluster::InterruptGuard> interrupts_;
   std::optional<os::Secret> secret_;
   std::string raylet_;

@@ -1,0 +1,301 @@
+#include "core/cluster/launched.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "core/cluster/embedded.h"
+#include "core/cluster/lent.h"
+#include "core/cluster/node_address.h"
+#include "core/cluster/settings_load.h"
+#include "core/os/event_loop.h"
+#include "core/os/host.h"
+#include "core/os/process.h"
+#include "core/os/random.h"
+#include "slurm/choose_rendezvous.h"
+#include "slurm/host_list.h"
+
+namespace mobula::cluster {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+
+constexpr auto kEndTime = std::chrono::seconds(5);
+// Slurm kills 30 s after it has told a job to end, and a drain may take 20.
+constexpr auto kGraceTime = std::chrono::seconds(25);
+constexpr std::uint64_t kExtentBytes = 16u << 20;
+
+base::Duration left_until(base::Time deadline) {
+  return std::max<base::Duration>(std::chrono::milliseconds(1), deadline - os::now());
+}
+
+std::string short_host_name() {
+  const std::string name = os::host_name();
+  return name.substr(0, name.find('.'));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LaunchedCluster>> LaunchedCluster::start(Options options, const base::Settings& settings) {
+  auto cluster = std::unique_ptr<LaunchedCluster>(new LaunchedCluster(std::move(options), settings));
+  const auto seconds = settings.number("start_timeout");
+  if (!seconds) return seconds.error();
+  cluster->deadline_ = os::now() + std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(*seconds));
+  const auto begun = cluster->begin();
+  if (!begun) return begun.error();
+  return cluster;
+}
+
+LaunchedCluster::~LaunchedCluster() {
+  if (launch_) end_children(launch_->children(), kEndTime);
+}
+
+Result<void> LaunchedCluster::begin() {
+  if (const auto chosen = choose_way(); !chosen) return chosen;
+  return identity().is_node_leader() ? be_leader() : be_guest();
+}
+
+// Where all tasks are on one host, nothing has to be found.
+Result<void> LaunchedCluster::choose_way() {
+  slurm::Identity& self = options_.identity;
+  if (self.is_one_node()) return {};
+  slurm::RendezvousOptions options;
+  options.setting = settings_.text("rendezvous");
+  options.listen = [this] { return seat_.interface; };
+  options.rank_zero = [this] { return addresses_of_rank_zero(identity()); };
+  options.slurm_conf = options_.slurm_conf;
+  if (self.rank == 0) {
+    if (const auto listening = listen_at(""); !listening) return listening;
+  }
+  auto chosen = slurm::choose_rendezvous(self, options);
+  if (!chosen) return chosen.error();
+  rendezvous_ = std::move(*chosen);
+  return {};
+}
+
+Result<void> LaunchedCluster::listen_at(const std::string& towards) {
+  auto address = interface_address(settings_.text("interface"));
+  if (!address) return address.error();
+  seat_.interface = address->empty() ? address_for_others(identity(), towards) : std::move(*address);
+  return {};
+}
+
+std::string LaunchedCluster::meeting_name() const {
+  const slurm::Identity& self = identity();
+  return self.start_name() + "/" + (self.node_name.empty() ? os::host_name() : self.node_name);
+}
+
+Result<void> LaunchedCluster::be_guest() {
+  const slurm::Share share = share_of_this_task(identity().local_rank);
+  const auto answer = slurm::LocalMeeting::attend(os::sessions_root(), meeting_name(), share, deadline_);
+  if (!answer) return answer.error();
+  if (rendezvous_ != nullptr && rendezvous_->is_collective()) return rendezvous_->attend(deadline_);
+  return {};
+}
+
+Result<void> LaunchedCluster::be_leader() {
+  const slurm::Identity& self = identity();
+  auto session = os::SessionDirectory::create(
+      os::SessionDirectory::Lifetime::kRemove,
+      self.start_name() + (self.node_index ? "-n" + std::to_string(*self.node_index) : std::string()));
+  if (!session) return session.error();
+  session_.emplace(std::move(*session));
+  seat_.session_directory = session_->path();
+  if (self.local_size > 1) {
+    auto meeting = slurm::LocalMeeting::open(os::sessions_root(), meeting_name());
+    if (!meeting) return meeting.error();
+    meeting_ = std::move(*meeting);
+  }
+  auto raylet = raylet_options(settings_);
+  if (!raylet) return raylet.error();
+  raylet->name = self.node_name.empty() ? short_host_name() : self.node_name;
+  raylet->labels[kTasksLabel] = std::to_string(self.local_size);
+  if (raylet->store_bytes == 0) raylet->store_bytes = store_share(1);
+  raylet->store_extent_bytes = std::min(kExtentBytes, raylet->store_bytes);
+  raylet->remove_session = true;
+  return self.rank == 0 ? be_rank_zero(std::move(*raylet)) : be_other_leader(std::move(*raylet));
+}
+
+Result<void> LaunchedCluster::be_rank_zero(RayletOptions raylet) {
+  const slurm::Identity& self = identity();
+  secret_ = os::Secret::generate();
+  seat_.job = os::random_id<base::JobId>();
+  auto launch =
+      Launch::prepare({.session_directory = session_->path(), .watch_nodes = rendezvous_ != nullptr}, *secret_);
+  if (!launch) return launch.error();
+  launch_.emplace(std::move(*launch));
+  GcsOptions gcs;
+  gcs.cluster_name = session_->path().substr(session_->path().rfind('/') + 1);
+  gcs.tcp_interface = seat_.interface;
+  gcs.remove_session = true;
+  if (const auto started = launch_->start_gcs(gcs); !started) return started;
+  if (const auto gathered = gather(raylet); !gathered) return gathered;
+  raylet.cluster_name = gcs.cluster_name;
+  raylet.gcs_address = "unix:" + session_->path() + "/gcs.sock";
+  raylet.tcp_interface = seat_.interface;
+  const auto listening = launch_->wait(left_until(deadline_));
+  if (!listening) return listening.error();
+  if (const auto started = start_raylet(std::move(raylet)); !started) return started;
+  if (rendezvous_ != nullptr) {
+    auto copy = os::Secret::from_bytes(secret_->view());
+    if (!copy) return copy.error();
+    const slurm::Invitation invitation{.uid = ::geteuid(),
+                                       .start = self.start_name(),
+                                       .build_id = os::self_build_id(),
+                                       .cluster = gcs.cluster_name,
+                                       .host_key = os::boot_id(),
+                                       .gcs_unix = listening->gcs_address,
+                                       .gcs_tcp = listening->gcs_tcp_address,
+                                       .job = seat_.job,
+                                       .secret = std::move(*copy)};
+    if (const auto published = rendezvous_->publish(invitation, deadline_); !published) return published;
+  }
+  const auto ready = launch_->wait(left_until(deadline_));
+  if (!ready) return ready.error();
+  seat_.raylet_address = ready->raylets.begin()->second;
+  if (meeting_ != nullptr) meeting_->answer({});
+  return rendezvous_ == nullptr ? Result<void>() : wait_for_nodes();
+}
+
+Result<void> LaunchedCluster::be_other_leader(RayletOptions raylet) {
+  if (const auto gathered = gather(raylet); !gathered) return gathered;
+  const auto fetched = rendezvous_->fetch(deadline_);
+  if (!fetched) return fetched.error();
+  const auto ours = slurm::check(*fetched, ::geteuid(), identity().start_name(), os::self_build_id());
+  if (!ours) return ours;
+  auto copy = os::Secret::from_bytes(fetched->secret.view());
+  if (!copy) return copy.error();
+  secret_ = std::move(*copy);
+  seat_.job = fetched->job;
+  if (const auto listening = listen_at(fetched->gcs_tcp); !listening) return listening;
+  auto launch = Launch::prepare({.session_directory = session_->path()}, *secret_);
+  if (!launch) return launch.error();
+  launch_.emplace(std::move(*launch));
+  raylet.cluster_name = fetched->cluster;
+  raylet.gcs_address = fetched->host_key == os::boot_id() ? fetched->gcs_unix : fetched->gcs_tcp;
+  raylet.tcp_interface = seat_.interface;
+  if (const auto started = start_raylet(std::move(raylet)); !started) return started;
+  const auto ready = launch_->wait(left_until(deadline_));
+  if (!ready) return ready.error();
+  seat_.raylet_address = ready->raylets.begin()->second;
+  if (meeting_ != nullptr) meeting_->answer({});
+  return {};
+}
+
+// Adds what the other tasks of this node lend.
+Result<void> LaunchedCluster::gather(RayletOptions& raylet) {
+  std::vector<slurm::Share> shares{share_of_this_task(0)};
+  if (meeting_ != nullptr) {
+    auto lent = meeting_->gather(identity().local_size, deadline_);
+    if (!lent) return lent.error();
+    shares.insert(shares.end(), lent->begin(), lent->end());
+  }
+  cpus_ = all_cpus(shares);
+  gpus_ = all_gpus(shares);
+  const LentToChildren lent(cpus_, gpus_);
+  const unsigned limit = cpus_by_slurm(identity());
+  const unsigned cpus = limit == 0 ? os::cpus_available() : std::min(limit, os::cpus_available());
+  if (settings_.is_auto("cpus_per_node")) raylet.resources.set("cpus", base::Amount::of(cpus));
+  if (settings_.is_auto("gpus_per_node") && gpus_)
+    raylet.resources.set("gpus", base::Amount::of(static_cast<double>(count_gpus(*gpus_))));
+  return {};
+}
+
+Result<void> LaunchedCluster::start_raylet(RayletOptions raylet) {
+  if (!seat_.interface.empty()) raylet.settings["interface"] = seat_.interface;
+  const LentToChildren lent(cpus_, gpus_);
+  return launch_->start_raylet(std::move(raylet));
+}
+
+Result<void> LaunchedCluster::wait_for_nodes() {
+  const slurm::Identity& self = identity();
+  std::vector<std::string> names;
+  std::uint64_t tasks = 0;
+  std::string text;
+  while (tasks < self.size) {
+    pollfd polled{launch_->joined().get(), POLLIN, 0};
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - os::now()).count();
+    const int n = left <= 0 ? 0 : ::poll(&polled, 1, static_cast<int>(left));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    std::array<char, 4096> buffer;
+    const ssize_t got = ::read(launch_->joined().get(), buffer.data(), buffer.size());
+    if (got <= 0) return Error{Code::kUnavailable, "the GCS ended while the nodes came together"};
+    text.append(buffer.data(), static_cast<std::size_t>(got));
+    for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
+      const std::size_t tab = text.find('\t');
+      names.push_back(text.substr(0, tab));
+      tasks += std::strtoull(text.c_str() + tab + 1, nullptr, 10);
+      text.erase(0, end + 1);
+    }
+  }
+  if (tasks >= self.size) return {};
+  const Error error = missing(names, tasks);
+  if (settings_.is_auto("min_nodes")) return error;
+  const auto enough = settings_.number("min_nodes");
+  if (!enough) return enough.error();
+  if (static_cast<double>(names.size()) < *enough) return error;
+  std::fprintf(stderr, "mobula: going on without all nodes (min_nodes = %s): %s\n", settings_.text("min_nodes").c_str(),
+               error.what.c_str());
+  return {};
+}
+
+Error LaunchedCluster::missing(const std::vector<std::string>& joined, std::uint64_t tasks) const {
+  std::string what = "not all nodes of this start have come within " + settings_.text("start_timeout") +
+                     " s (MOBULA_START_TIMEOUT): " + std::to_string(tasks) + " of " + std::to_string(identity().size) +
+                     " tasks are there";
+  if (auto hosts = slurm::parse_host_list(identity().hosts); hosts && !hosts->empty()) {
+    std::erase_if(*hosts, [&joined](const std::string& host) {
+      return std::find(joined.begin(), joined.end(), host) != joined.end();
+    });
+    what += "; missing: " + slurm::write_host_list(*hosts);
+  } else {
+    what += "; there are: " + slurm::write_host_list(joined);
+  }
+  return {Code::kDeadline, what + "; MOBULA_MIN_NODES goes on with fewer"};
+}
+
+int LaunchedCluster::serve() {
+  if (!launch_) return 0;
+  sigset_t ours;
+  sigemptyset(&ours);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGXCPU}) sigaddset(&ours, number);
+  ::pthread_sigmask(SIG_BLOCK, &ours, nullptr);
+  const os::Fd signals(::signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK));
+  auto& children = launch_->children();
+  std::optional<base::Time> end_by;
+  for (;;) {
+    std::array<pollfd, 2> polled{pollfd{children.front().pidfd.get(), POLLIN, 0}, pollfd{signals.get(), POLLIN, 0}};
+    const int wait_ms =
+        end_by ? static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left_until(*end_by)).count()) : -1;
+    if (::poll(polled.data(), polled.size(), wait_ms) < 0 && errno != EINTR) break;
+    if (polled[0].revents != 0) break;
+    signalfd_siginfo info{};
+    if (::read(signals.get(), &info, sizeof info) == sizeof info && !end_by) {
+      const auto number = static_cast<int>(info.ssi_signo);
+      if (number == SIGTERM || number == SIGINT || number == SIGHUP) end_by = os::now() + kGraceTime;
+    }
+    if (end_by && os::now() >= *end_by) break;
+  }
+  // Told to end, it stays in the list and is ended with this object.
+  const auto status = os::reap(children.front().pid);
+  if (!status) return 0;
+  if (!status->ok()) {
+    std::fprintf(stderr, "mobula: the raylet of node %s ended with %s\n", children.front().name.c_str(),
+                 status->to_string().c_str());
+  }
+  children.clear();
+  return 0;
+}
+
+}  // namespace mobula::cluster

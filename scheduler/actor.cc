@@ -29,7 +29,7 @@ void ActorMachine::tick(base::Time now, base::Outbox<ActorOutput>& out) {
 }
 
 std::optional<base::Time> ActorMachine::next_deadline() const {
-  return earlier(earlier(timers_.next(), release_timers_.next()), place_at_);
+  return base::earlier(base::earlier(timers_.next(), release_timers_.next()), place_at_);
 }
 
 const ActorView* ActorMachine::find(const base::ActorId& actor) const {

@@ -11,10 +11,10 @@
 
 #include "core/base/ids.h"
 #include "core/base/machine.h"
+#include "core/base/request_window.h"
+#include "core/base/timers.h"
 #include "scheduler/actor_messages.h"
 #include "scheduler/cluster_view.h"
-#include "scheduler/request_window.h"
-#include "scheduler/timers.h"
 
 namespace mobula::scheduler {
 
@@ -135,7 +135,7 @@ class ActorMachine {
   void died(base::Time now, Actor& actor, std::string cause, Out& out);
   void end(base::Time now, Actor& actor, ActorEnd end, std::string cause, StopMode mode, Out& out);
   void owner_gone(base::Time now, const base::WorkerId& owner, Out& out);
-  RequestSender& sender(const base::NodeId& node);
+  base::RequestSender& sender(const base::NodeId& node);
   void trim_dead();
 
   const std::uint64_t origin_;
@@ -151,10 +151,10 @@ class ActorMachine {
   std::deque<base::WorkerId> gone_order_;
   std::map<std::uint64_t, base::ActorId> placing_;  // By ticket.
   std::map<base::NodeId, std::size_t> placed_;      // Actors asked for or running on each node.
-  std::map<base::NodeId, RequestSender> senders_;
+  std::map<base::NodeId, base::RequestSender> senders_;
   std::map<base::LeaseId, Release> releases_;  // Not yet confirmed.
-  Timers<base::ActorId> timers_;
-  Timers<base::LeaseId> release_timers_;
+  base::Timers<base::ActorId> timers_;
+  base::Timers<base::LeaseId> release_timers_;
   std::optional<base::Time> place_at_;
 };
 

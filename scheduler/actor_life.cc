@@ -235,7 +235,7 @@ void ActorMachine::owner_gone(base::Time now, const base::WorkerId& owner, Out& 
   }
 }
 
-RequestSender& ActorMachine::sender(const base::NodeId& node) {
+base::RequestSender& ActorMachine::sender(const base::NodeId& node) {
   return senders_.try_emplace(node, limits_.lease_window).first->second;
 }
 

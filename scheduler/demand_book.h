@@ -10,10 +10,10 @@
 
 #include "core/base/ids.h"
 #include "core/base/machine.h"
+#include "core/base/request_window.h"
 #include "core/base/resources.h"
+#include "core/base/timers.h"
 #include "scheduler/lease_messages.h"
-#include "scheduler/request_window.h"
-#include "scheduler/timers.h"
 
 namespace mobula::scheduler {
 
@@ -119,8 +119,8 @@ class DemandBook {
   void resend(base::Time now, const base::LeaseId& lease, base::Outbox<LeaseOutput>& out);
   bool needs_resend(const Slot& slot) const;
   void settle_grant(base::Time now, Slot& slot);
-  RequestSender& owner(const base::WorkerId& id) { return owners_.try_emplace(id, owner_window_).first->second; }
-  RequestSender& peer(const base::NodeId& id) { return peers_.try_emplace(id, peer_window_).first->second; }
+  base::RequestSender& owner(const base::WorkerId& id) { return owners_.try_emplace(id, owner_window_).first->second; }
+  base::RequestSender& peer(const base::NodeId& id) { return peers_.try_emplace(id, peer_window_).first->second; }
 
   const base::NodeId self_;
   const std::uint64_t owner_window_;
@@ -133,9 +133,9 @@ class DemandBook {
   std::map<std::uint32_t, Kind> kinds_;
   std::map<std::pair<base::Resources, Strategy>, std::pair<std::uint32_t, std::size_t>> kind_ids_;  // Id, users.
   std::map<base::LeaseId, Slot> slots_;
-  std::map<base::WorkerId, RequestSender> owners_;
-  std::map<base::NodeId, RequestSender> peers_;
-  Timers<base::LeaseId> timers_;
+  std::map<base::WorkerId, base::RequestSender> owners_;
+  std::map<base::NodeId, base::RequestSender> peers_;
+  base::Timers<base::LeaseId> timers_;
 };
 
 }  // namespace mobula::scheduler

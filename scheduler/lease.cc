@@ -38,10 +38,10 @@ void LeaseMachine::tick(base::Time now, base::Outbox<LeaseOutput>& out) {
 
 std::optional<base::Time> LeaseMachine::next_deadline() const {
   const State& s = *state_;
-  std::optional<base::Time> next = earlier(s.demands.next_deadline(), s.seats.next_deadline());
-  next = earlier(next, earlier(s.told.next(), s.refusals.next()));
-  next = earlier(next, earlier(s.retry_at, s.recall_at));
-  if (s.seats.available() != s.published) next = earlier(next, s.published_at + s.limits.publish_every);
+  std::optional<base::Time> next = base::earlier(s.demands.next_deadline(), s.seats.next_deadline());
+  next = base::earlier(next, base::earlier(s.told.next(), s.refusals.next()));
+  next = base::earlier(next, base::earlier(s.retry_at, s.recall_at));
+  if (s.seats.available() != s.published) next = base::earlier(next, s.published_at + s.limits.publish_every);
   return next;
 }
 

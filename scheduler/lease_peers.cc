@@ -12,10 +12,10 @@ using Holder = SeatBook::Holder;
 void LeaseMachine::State::on(base::Time now, PeerDemand&& event, Out& out) {
   if (view.is_dead(event.peer)) return;
   const auto fate = peers.try_emplace(event.peer, limits.peer_window).first->second.receive(event.request, event.floor);
-  if (fate == RequestReceiver::Fate::kStale || fate == RequestReceiver::Fate::kBeyond) return;
+  if (fate == base::RequestReceiver::Fate::kStale || fate == base::RequestReceiver::Fate::kBeyond) return;
   const SeatBook::Seat* seat = seats.find(event.lease);
-  if (fate == RequestReceiver::Fate::kNew && !seat && fits_here(event.shape) && !seats.pool().has_ended(event.job) &&
-      seats.seats().size() < limits.leases_max) {
+  if (fate == base::RequestReceiver::Fate::kNew && !seat && fits_here(event.shape) &&
+      !seats.pool().has_ended(event.job) && seats.seats().size() < limits.leases_max) {
     const Holder holder{Holder::Kind::kPeer, event.peer, event.owner, event.key, {}};
     seats.take(now, event.lease, holder, event.job, std::move(event.shape));
     return;
@@ -23,7 +23,8 @@ void LeaseMachine::State::on(base::Time now, PeerDemand&& event, Out& out) {
   if (!seat || seat->phase == SeatBook::Phase::kLeaving) {
     out.emplace_back(PeerReject{event.peer, event.lease, seats.available()});
     // It will ask again in a moment: what others hold longest may be free by then.
-    if (fate == RequestReceiver::Fate::kNew) recall_for(now, {event.peer, {event.owner, event.key}}, event.shape, out);
+    if (fate == base::RequestReceiver::Fate::kNew)
+      recall_for(now, {event.peer, {event.owner, event.key}}, event.shape, out);
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
   }
@@ -42,9 +43,9 @@ void LeaseMachine::State::on(base::Time now, PeerReturn&& event, Out& out) {
 
 void LeaseMachine::State::on(base::Time now, ActorLease&& event, Out& out) {
   const auto fate = gcs.receive(event.request, event.floor);
-  if (fate == RequestReceiver::Fate::kStale || fate == RequestReceiver::Fate::kBeyond) return;
+  if (fate == base::RequestReceiver::Fate::kStale || fate == base::RequestReceiver::Fate::kBeyond) return;
   const SeatBook::Seat* seat = seats.find(event.lease);
-  if (fate == RequestReceiver::Fate::kNew && !seat && fits_here(event.shape) &&
+  if (fate == base::RequestReceiver::Fate::kNew && !seat && fits_here(event.shape) &&
       seats.seats().size() < limits.leases_max) {
     const Holder holder{Holder::Kind::kGcs, {}, {}, 0, event.actor};
     seats.take(now, event.lease, holder, event.job, std::move(event.shape));
@@ -53,7 +54,7 @@ void LeaseMachine::State::on(base::Time now, ActorLease&& event, Out& out) {
   if (!seat || seat->phase == SeatBook::Phase::kLeaving) {
     out.emplace_back(
         ActorReject{self.node, event.lease, event.actor, ActorReject::Reason::kNoRoom, {}, seats.available()});
-    if (fate == RequestReceiver::Fate::kNew) recall_for(now, {}, event.shape, out);
+    if (fate == base::RequestReceiver::Fate::kNew) recall_for(now, {}, event.shape, out);
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
   }

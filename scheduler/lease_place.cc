@@ -51,18 +51,19 @@ void LeaseMachine::State::place(base::Time now, Out& out) {
       demands.to_the_end(now, key);
     } else if (since + limits.starve_after + limits.reserve_for <= now) {
       demands.to_the_end(now, key);
-      retry_at = earlier(retry_at, now + limits.starve_after);
+      retry_at = base::earlier(retry_at, now + limits.starve_after);
       continue;
     } else {
-      if (since + limits.recall_after > now) retry_at = earlier(retry_at, since + limits.recall_after);
+      if (since + limits.recall_after > now) retry_at = base::earlier(retry_at, since + limits.recall_after);
       const bool starves = since + limits.starve_after <= now;
       if (starves && could_drain_for(kind.shape)) reserved.push_back(kind.shape);
-      retry_at = earlier(retry_at, since + limits.starve_after + (starves ? limits.reserve_for : base::Duration{0}));
+      retry_at =
+          base::earlier(retry_at, since + limits.starve_after + (starves ? limits.reserve_for : base::Duration{0}));
       continue;
     }
     if (!kind.line.empty()) lines.emplace(kind.line.begin()->first, id);
   }
-  if (retry_at) retry_at = earlier(retry_at, view.next_retry(now));
+  if (retry_at) retry_at = base::earlier(retry_at, view.next_retry(now));
 }
 
 bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandBook::Kind& kind, Out& out) {
@@ -163,14 +164,14 @@ void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
   std::optional<base::Time> next;
   for (const auto& [id, kind] : demands.kinds()) {
     if (kind.infeasible_since && !kind.line.empty()) {
-      retry_at = earlier(retry_at, *kind.infeasible_since + limits.infeasible_grace);
+      retry_at = base::earlier(retry_at, *kind.infeasible_since + limits.infeasible_grace);
     }
     if (kind.line.empty() || !serves_here(kind)) continue;
     const OwnerKey& key = kind.line.begin()->second;
     const base::Time since = demands.find(key)->since;
-    next = earlier(next, std::max(since + limits.recall_after, now + limits.recall_after));
+    next = base::earlier(next, std::max(since + limits.recall_after, now + limits.recall_after));
     if (since + limits.recall_after > now) {
-      next = earlier(next, since + limits.recall_after);
+      next = base::earlier(next, since + limits.recall_after);
     } else {
       due.push_back({since, {key, &kind.shape}});
     }

@@ -7,10 +7,10 @@
 #include <set>
 #include <vector>
 
+#include "core/base/request_window.h"
 #include "scheduler/cluster_view.h"
 #include "scheduler/demand_book.h"
 #include "scheduler/lease.h"
-#include "scheduler/request_window.h"
 #include "scheduler/seat_book.h"
 
 namespace mobula::scheduler {
@@ -80,10 +80,10 @@ struct LeaseMachine::State {
   ClusterView view;
   SeatBook seats;
   DemandBook demands;
-  std::map<base::NodeId, RequestReceiver> peers;  // Alive ones.
-  RequestReceiver gcs;
-  Timers<OwnerKey> refusals;   // Demands answered with Unschedulable, until the owner's next word.
-  Timers<base::LeaseId> told;  // Seats whose holder elsewhere has to be told again.
+  std::map<base::NodeId, base::RequestReceiver> peers;  // Alive ones.
+  base::RequestReceiver gcs;
+  base::Timers<OwnerKey> refusals;   // Demands answered with Unschedulable, until the owner's next word.
+  base::Timers<base::LeaseId> told;  // Seats whose holder elsewhere has to be told again.
   std::set<base::WorkerId> gone_owners;
   std::deque<base::WorkerId> gone_order;  // Oldest first; as many as gone_owners.
   std::vector<base::Resources> reserved;  // Shapes that nothing may overtake, of the last place().

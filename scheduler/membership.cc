@@ -4,7 +4,7 @@
 #include <cassert>
 #include <utility>
 
-#include "scheduler/timers.h"
+#include "core/base/timers.h"
 
 namespace mobula::scheduler {
 

@@ -10,8 +10,8 @@
 #include "core/base/ids.h"
 #include "core/base/machine.h"
 #include "core/base/resources.h"
+#include "core/base/timers.h"
 #include "scheduler/cluster_view.h"
-#include "scheduler/timers.h"
 
 namespace mobula::scheduler {
 
@@ -125,7 +125,7 @@ class MembershipMachine {
   std::uint64_t version_ = 0;
   base::Time ran_at_{};
   std::map<base::NodeId, Node> nodes_;
-  Timers<base::NodeId> timers_;                 // Of those not dead.
+  base::Timers<base::NodeId> timers_;           // Of those not dead.
   std::map<std::uint64_t, base::NodeId> dead_;  // By the version of their death.
 };
 

@@ -11,8 +11,8 @@
 #include "core/base/ids.h"
 #include "core/base/machine.h"
 #include "core/base/resources.h"
+#include "core/base/timers.h"
 #include "scheduler/lease_messages.h"
-#include "scheduler/timers.h"
 #include "scheduler/worker_pool.h"
 
 namespace mobula::scheduler {

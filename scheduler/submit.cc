@@ -145,9 +145,9 @@ void SubmitMachine::on(base::Time now, const Cancel& e, base::Outbox<SubmitOutpu
 
 void SubmitMachine::on(base::Time now, const Granted& e, base::Outbox<SubmitOutput>& out) {
   const auto fate = grants_.receive(e.seq, e.floor);
-  if (fate == RequestReceiver::Fate::kBeyond) return;
+  if (fate == base::RequestReceiver::Fate::kBeyond) return;
   out.emplace_back(AckGrant{e.lease});
-  if (fate != RequestReceiver::Fate::kNew || knows_worker(e.worker)) return;
+  if (fate != base::RequestReceiver::Fate::kNew || knows_worker(e.worker)) return;
   if (e.worker >= limits_.workers_max || e.key >= keys_.size()) {
     returning_[e.lease] = {e.worker, WorkerFate::kReusable, now + limits_.resend_every};
     sweep_by(now + limits_.resend_every);

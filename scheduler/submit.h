@@ -8,7 +8,7 @@
 
 #include "core/base/ids.h"
 #include "core/base/machine.h"
-#include "scheduler/request_window.h"
+#include "core/base/request_window.h"
 #include "scheduler/submit_messages.h"
 
 namespace mobula::scheduler {
@@ -177,7 +177,7 @@ class SubmitMachine {
   std::vector<Backoff> backoffs_;            // A heap, the earliest first.
   std::uint64_t backoff_order_ = 0;
   std::map<base::LeaseId, Returning> returning_;
-  RequestReceiver grants_;
+  base::RequestReceiver grants_;
   std::size_t starving_keys_ = 0;
   bool hungry_ = false;                // Some key has starved for stall_after.
   std::optional<base::Time> ends_at_;  // Of the cluster.

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <utility>
 
-#include "scheduler/timers.h"
+#include "core/base/timers.h"
 
 namespace mobula::scheduler {
 
@@ -145,7 +145,7 @@ std::optional<base::Time> WorkerPool::next_deadline() const {
   std::optional<base::Time> next;
   if (idle_count_ > limits_.cores) next = workers_.at(*longest_idle()).idle_since + limits_.idle_timeout;
   for (const auto& [job, j] : jobs_) {
-    next = earlier(next, j.start_after);
+    next = base::earlier(next, j.start_after);
   }
   return next;
 }

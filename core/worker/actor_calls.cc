@@ -143,6 +143,7 @@ void ActorCalls::lose_in_flight(ActorState& actor, Retry allowed) {
   std::vector<std::uint32_t> again;
   for (const std::uint32_t slot : lost) {
     Task& task = calls_.tasks().at(slot);
+    calls_.hold_after_loss(task);
     const bool retry =
         allowed == Retry::kWhereAllowed && !task.cancelled &&
         (actor.max_task_retries < 0 || task.attempt < static_cast<std::uint32_t>(actor.max_task_retries));

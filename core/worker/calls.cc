@@ -3,6 +3,15 @@
 #include <utility>
 
 namespace mobula::runtime {
+namespace {
+
+// What the arguments of a call refer to.
+void append_references(const Task& task, std::vector<ObjectRef>& refs) {
+  for (const Arguments::Dependency& d : task.arguments.dependencies_) refs.push_back(d.ref);
+  refs.insert(refs.end(), task.arguments.contained_.begin(), task.arguments.contained_.end());
+}
+
+}  // namespace
 
 Task& Calls::make(const FunctionEntry& function, const base::TaskId& id, Arguments&& arguments,
                   std::span<ObjectRef> out) {
@@ -80,16 +89,27 @@ void Calls::adopt_returned_references(Task& task, Peer& from, const ReplyHeader&
     const auto id = in.get<ObjectId>();
     const auto owner = decode_address(in);
     if (!owner) break;
-    held.push_back(references_.adopt(id, *owner, References::Borrow::kNow));
+    held.push_back(references_.adopt(id, *owner, References::Borrow::kLater));
   }
   auto& contained = local(task.result).more().contained;
   contained.insert(contained.end(), held.begin(), held.end());
   local(task.result).entangle();
-  // The worker holds them until every owner knows us.
-  CancelHeader release;
-  release.call = header.call;
-  references_.borrows().after_borrows(
-      [this, worker = &from, release] { links_.send(*worker, Hot::kRefsHeld, base::object_bytes(release), {}); });
+  references_.borrows().take_over(from, header.call, held);
+}
+
+std::vector<ObjectRef> Calls::references_at(const Peer& worker) {
+  std::vector<ObjectRef> refs;
+  tasks_.each_live([&](const Task& task) {
+    if (task.worker == &worker) append_references(task, refs);
+  });
+  return refs;
+}
+
+void Calls::hold_after_loss(Task& task) {
+  if (task.worker == nullptr || task.worker->lost) return;
+  std::vector<ObjectRef> refs;
+  append_references(task, refs);
+  references_.borrows().hold_for(*task.worker, std::move(refs));
 }
 
 bool Calls::read_results(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload) {

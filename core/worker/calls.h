@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/base/error_info.h"
 #include "core/worker/address.h"
@@ -35,6 +36,11 @@ class Calls {
   // Gives every result the error and ends the task.
   void fail(Task& task, ErrorInfo error);
   TaskTable& tasks() { return tasks_; }
+  // What the arguments of calls in flight on `worker` refer to.
+  std::vector<ObjectRef> references_at(const Peer& worker);
+  // The call is given up although its worker may not be known to be dead yet: what its arguments refer to is held until
+  // some time after that.
+  void hold_after_loss(Task& task);
 
   std::string name_of(const Task& task) const { return function_name(*task.function); }
 

@@ -1,6 +1,7 @@
 #include "core/worker/dispatch.h"
 
 #include <cstring>
+#include <vector>
 
 #include "core/os/log.h"
 
@@ -20,8 +21,12 @@ bool read_header(base::ConstBytes bytes, Header& header) {
 }  // namespace
 
 void Dispatch::on_reply(Peer& from, const ReplyHeader& header, base::ConstBytes payload) {
-  Task* task = p_->tasks.find(header.call);
-  if (task == nullptr) return;  // Ended meanwhile: cancelled, or its actor was declared dead.
+  Task* task = p_->calls.tasks().find(header.call);
+  if (task == nullptr || task->worker != &from) {
+    // Ended meanwhile: cancelled, or its actor was declared dead; or it runs elsewhere.
+    if (header.references != 0) p_->references.borrows().take_over(from, header.call, {});
+    return;
+  }
   if (task->actor != nullptr) {
     p_->actors.on_reply(from, *task, header, payload);
   } else {
@@ -34,6 +39,7 @@ void Dispatch::message(Peer& from, Hot type, base::ConstBytes header, base::Cons
   ReplyHeader reply;
   CancelHeader cancel;
   ObjectHeader object;
+  TellHeader tell;
   switch (type) {
     case Hot::kCall:
       if (read_header(header, call)) return p_->executor.on_call(from, call, payload);
@@ -47,37 +53,36 @@ void Dispatch::message(Peer& from, Hot type, base::ConstBytes header, base::Cons
     case Hot::kTakeBack:
       if (read_header(header, cancel)) return p_->executor.on_take_back(from);
       break;
-    case Hot::kRefsHeld:
-      if (read_header(header, cancel)) return p_->executor.on_references_held(from, cancel);
-      break;
     case Hot::kObjectGet:
       if (read_header(header, object)) return p_->references.values().on_object_get(from, object);
       break;
     case Hot::kObjectValue:
       if (read_header(header, object)) return p_->references.values().on_object_value(object, payload);
       break;
-    case Hot::kBorrow:
-      if (read_header(header, object)) return p_->references.borrows().on_borrow(from, object);
+    case Hot::kTell:
+      if (read_header(header, tell) && p_->references.borrows().on_tell(from, tell, payload)) return;
       break;
-    case Hot::kBorrowed:
-      if (read_header(header, object)) return p_->references.borrows().on_borrowed(from, object);
-      break;
-    case Hot::kRelease:
-      if (read_header(header, object)) return p_->references.borrows().on_release(from, object);
+    case Hot::kTold:
+      if (read_header(header, tell) && p_->references.borrows().on_told(from, tell, payload)) return;
       break;
     case Hot::kLocation:
       if (read_header(header, object)) return p_->references.values().on_location(object, payload);
       break;
   }
-  p_->links.declare_lost(from, {Code::kInvalid, "the peer sent a message of unknown type or version"});
+  p_->links.declare_lost(from,
+                         {Code::kInvalid, "the peer sent a message of unknown type or version, or a malformed one"});
 }
 
 void Dispatch::peer_lost(Peer& peer) {
   os::log(os::LogLevel::kInfo, "peer {} lost: {}", peer.address.worker.short_hex(), peer.why_lost.what);
   p_->metrics.peers_lost.add();
+  // First: what was under way there is about to be forgotten.
+  p_->references.borrows().hold_for(peer, p_->calls.references_at(peer));
+  p_->references.borrows().hold_for(peer, p_->executor.take_returned(peer));
+  const std::vector<ObjectRef> covered = p_->executor.covered_by(peer);
   p_->submitter.on_peer_lost(peer);
   p_->actors.on_peer_lost(peer);
-  p_->references.on_peer_lost(peer);
+  p_->references.on_peer_lost(peer, covered);
   p_->executor.on_peer_lost(peer);
   p_->engine.notify();
 }

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/worker/actor_client.h"
+#include "core/worker/calls.h"
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
 #include "core/worker/links.h"
@@ -21,7 +22,7 @@ class Dispatch final : public LinkHandler {
     Engine& engine;
     Links& links;
     References& references;
-    TaskTable& tasks;
+    Calls& calls;
     Submitter& submitter;
     ActorClient& actors;
     Executor& executor;

@@ -164,9 +164,16 @@ void Executor::take_cpu() {
 }
 
 void Executor::on_peer_lost(Peer& peer) {
-  replies_.on_peer_lost(peer);
   queue_.take_each([&](const RunningCall& call) { return call.from == &peer; },
                    [this](RunningCall& call) { pool_.give_back(call); });
+}
+
+std::vector<ObjectRef> Executor::covered_by(const Peer& peer) const {
+  std::vector<ObjectRef> covered;
+  for (const RunningCall* call : running_) {
+    if (call->from == &peer) covered.insert(covered.end(), call->adopted.begin(), call->adopted.end());
+  }
+  return covered;
 }
 
 // ---- running ----------------------------------------------------------------------------------------

@@ -31,7 +31,10 @@ class Executor {
     ProcessMetrics& metrics;
   };
   explicit Executor(Parts parts)
-      : p_(parts), pool_(*this), replies_(parts.links, parts.references), actor_(parts.raylet) {}
+      : p_(parts), pool_(*this), replies_(parts.links, parts.references), actor_(parts.raylet) {
+    p_.references.borrows().on_handed_over(
+        [this](Peer& to, std::uint64_t call) { replies_.on_references_held(to, call); });
+  }
 
   // The worker's main loop: never returns.
   [[noreturn]] void run();
@@ -43,8 +46,11 @@ class Executor {
   void on_call(Peer& from, const CallHeader& header, ConstBytes payload);
   void on_cancel(Peer& from, const CancelHeader& header);
   void on_take_back(Peer& from);
-  void on_references_held(Peer& from, const CancelHeader& header) { replies_.on_references_held(from, header); }
   void on_peer_lost(Peer& peer);
+  // The references in our replies to `peer` that it has not taken over; forgets them.
+  std::vector<ObjectRef> take_returned(Peer& peer) { return replies_.take_returned(peer); }
+  // The references that its calls under way have brought.
+  std::vector<ObjectRef> covered_by(const Peer& peer) const;
   void create_actor(const proto::CreateActor& request);
   void exit_when_idle();
   void queue_continuation(Continuation& continuation, CallScope* scope);

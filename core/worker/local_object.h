@@ -40,12 +40,11 @@ class LocalObject final : public ObjectState {
 
   // What only some objects have.
   struct More {
-    std::vector<base::NodeId> holders;                    // Nodes with a copy; the first is the primary.
-    std::vector<ObjectRef> contained;                     // References inside the value, held with it.
-    std::unordered_map<base::WorkerId, Peer*> borrowers;  // Owned here, held there.
-    std::vector<Peer*> asking;                            // Asked for the value before it was there.
-    Peer* owner = nullptr;                                // Of a borrowed object.
-    bool asked = false;                                   // We asked the owner for it.
+    std::vector<base::NodeId> holders;  // Nodes with a copy; the first is the primary.
+    std::vector<ObjectRef> contained;   // References inside the value, held with it.
+    std::vector<Peer*> asking;          // Asked for the value before it was there.
+    Peer* owner = nullptr;              // Of a borrowed object.
+    bool asked = false;                 // We asked the owner for it.
     bool pulling = false;
     bool borrow_sent = false;
     std::function<void()> on_gone;  // Nobody anywhere holds it any more.

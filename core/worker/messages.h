@@ -9,7 +9,7 @@
 // them trusted before its length was checked.
 namespace mobula::runtime {
 
-inline constexpr std::uint8_t kMessageVersion = 1;
+inline constexpr std::uint8_t kMessageVersion = 2;
 
 enum class Hot : std::uint16_t {
   kCall = 1,     // CallHeader; payload: arguments, then dependencies.
@@ -17,11 +17,9 @@ enum class Hot : std::uint16_t {
   kCancel,       // CancelHeader.
   kObjectGet,    // ObjectHeader: borrower to owner, answered once the object settles.
   kObjectValue,  // ObjectHeader; payload: one Returned, or an encoded ErrorInfo.
-  kBorrow,       // ObjectHeader: the sender holds the object from now on.  Answered by kBorrowed.
-  kBorrowed,     // ObjectHeader; status says whether the owner still had it.
-  kRelease,      // ObjectHeader: the sender's last reference is gone.
+  kTell,         // TellHeader; payload: StatementWires (docs/protocols/ownership.md).  Repeated until answered.
+  kTold,         // TellHeader; payload: AnswerWires.
   kLocation,     // ObjectHeader; payload: NodeId.  A secondary copy was made there.
-  kRefsHeld,     // CancelHeader: the caller has borrowed every reference that this call's reply held.
   kTakeBack,     // CancelHeader, call unused: answer every task of mine that has not begun with kReturned.
 };
 
@@ -80,6 +78,31 @@ struct ObjectHeader {
   base::ObjectId object;
 };
 static_assert(sizeof(ObjectHeader) == 36);
+
+struct TellHeader {
+  std::uint8_t version = kMessageVersion;
+  std::uint8_t reserved = 0;
+  std::uint16_t count = 0;  // Of what follows.
+  std::uint32_t reserved2 = 0;
+  std::uint64_t floor = 0;  // kTell: what is below has been answered.
+};
+static_assert(sizeof(TellHeader) == 16);
+
+struct StatementWire {
+  std::uint64_t seq = 0;
+  std::uint64_t handover = 0;  // kHeld: the call whose reply held references.
+  base::ObjectId object;       // Else.
+  std::uint8_t verb = 0;       // objstore::Statement::Verb.
+  std::uint8_t reserved[3] = {};
+};
+static_assert(std::is_trivially_copyable_v<StatementWire> && sizeof(StatementWire) == 48);
+
+struct AnswerWire {
+  std::uint64_t seq = 0;
+  std::uint8_t known = 0;
+  std::uint8_t reserved[7] = {};
+};
+static_assert(sizeof(AnswerWire) == 16);
 
 struct CancelHeader {
   std::uint8_t version = kMessageVersion;

@@ -107,7 +107,7 @@ void Process::build_parts(objstore::StoreClient store) {
   news_ = std::make_unique<RayletNews>(
       RayletNews::Parts{engine_, *links_, *raylet_, *references_, *submitter_, *actors_, *executor_, *time_left_},
       is_driver_ ? RayletNews::Reader::kDriver : RayletNews::Reader::kWorker);
-  dispatch_.begin({engine_, *links_, *references_, tasks_, *submitter_, *actors_, *executor_, metrics_});
+  dispatch_.begin({engine_, *links_, *references_, *calls_, *submitter_, *actors_, *executor_, metrics_});
   news_->serve();
 }
 

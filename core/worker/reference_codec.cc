@@ -23,8 +23,9 @@ ObjectRef ReferenceCodec::decode_reference(base::Cursor& in) {
   CallScope* const scope = current_scope();
   RunningCall* const call = scope != nullptr ? scope->call : nullptr;
   // What an argument brings is held by the caller until the reply; what get() brings is not.
-  const bool from_argument = call != nullptr && !call->has_waited;
   Engine::Lock lock(engine_);
+  const bool caller_lives = call != nullptr && (call->from == nullptr || !call->from->lost);
+  const bool from_argument = caller_lives && !call->has_waited;
   ObjectRef ref = references_.adopt(id, *owner, from_argument ? References::Borrow::kLater : References::Borrow::kNow);
   if (from_argument) call->note_adopted(ref);
   return ref;

@@ -45,6 +45,7 @@ void References::process_drops() {
     if (!object->has_references()) finish_drop(*object);
     object = next;
   }
+  borrows_.flush_releases();
 }
 
 void References::finish_drop(LocalObject& object) {
@@ -56,7 +57,6 @@ void References::finish_drop(LocalObject& object) {
   }
   const auto on_gone = object.more_if_any() != nullptr ? std::move(object.more().on_gone) : nullptr;
   delete &object;  // Contained references are dropped in turn.
-  borrows_.flush_releases();
   if (on_gone) on_gone();
 }
 
@@ -73,7 +73,7 @@ void References::free_copies(LocalObject& object) {
   (void)raylet_.rpc().notify(proto::FREE_OBJECTS, request);
 }
 
-void References::on_peer_lost(Peer& peer) {
+void References::on_peer_lost(Peer& peer, std::span<const ObjectRef> covered) {
   std::vector<ObjectRef> orphans;
   table_.each([&](LocalObject& object) {
     LocalObject::More* more = object.more_if_any();
@@ -83,7 +83,7 @@ void References::on_peer_lost(Peer& peer) {
     std::erase(more->asking, &peer);
   });
   for (const ObjectRef& ref : orphans) values_.fail_orphan(local(ref), peer);
-  borrows_.on_peer_lost(peer);
+  borrows_.on_peer_lost(peer, covered);
 }
 
 void References::on_node_dead(const base::NodeId& node, const std::string& why) {

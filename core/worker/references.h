@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,7 +32,7 @@ class References {
         raylet_(raylet),
         store_(store),
         values_({engine, links, raylet, store, table_, metrics}),
-        borrows_(links, table_, values_, metrics) {}
+        borrows_(engine, links, table_, values_, metrics) {}
 
   ObjectValues& values() { return values_; }
   Borrows& borrows() { return borrows_; }
@@ -48,7 +49,8 @@ class References {
   void drop(LocalObject* object) noexcept;
   void process_drops();
 
-  void on_peer_lost(Peer& peer);
+  // `covered`: see Borrows.
+  void on_peer_lost(Peer& peer, std::span<const ObjectRef> covered);
   void on_node_dead(const base::NodeId& node, const std::string& why);
   // Everything unsettled ends with this error.
   void fail_all(const ErrorInfo& error);

@@ -1,5 +1,7 @@
 #include "core/worker/replies.h"
 
+#include <iterator>
+
 namespace mobula::runtime {
 
 void Replies::send(RunningCall& call) {
@@ -15,7 +17,7 @@ void Replies::send(RunningCall& call) {
     call.reply.put(object.id());
     encode(object.borrowed() ? object.more().owner->address : links_.self(), call.reply);
   }
-  if (!call.returned.empty()) returned_[{call.from, call.header.call}] = std::move(call.returned);
+  if (!call.returned.empty() && !call.from->lost) returned_[{call.from, call.header.call}] = std::move(call.returned);
   links_.send(*call.from, Hot::kReply, base::object_bytes(header), call.reply.view());
 }
 
@@ -35,8 +37,14 @@ void Replies::send_back(Peer& to, const CallHeader& call) {
   links_.send(to, Hot::kReply, base::object_bytes(reply), {});
 }
 
-void Replies::on_peer_lost(Peer& peer) {
-  std::erase_if(returned_, [&](const auto& entry) { return entry.first.first == &peer; });
+std::vector<ObjectRef> Replies::take_returned(Peer& peer) {
+  std::vector<ObjectRef> refs;
+  std::erase_if(returned_, [&](auto& entry) {
+    if (entry.first.first != &peer) return false;
+    refs.insert(refs.end(), std::make_move_iterator(entry.second.begin()), std::make_move_iterator(entry.second.end()));
+    return true;
+  });
+  return refs;
 }
 
 }  // namespace mobula::runtime

@@ -26,8 +26,8 @@ class Replies {
   // The call has not run and is to run elsewhere.
   void send_back(Peer& to, const CallHeader& call);
 
-  void on_references_held(Peer& from, const CancelHeader& header) { returned_.erase({&from, header.call}); }
-  void on_peer_lost(Peer& peer);
+  void on_references_held(Peer& from, std::uint64_t call) { returned_.erase({&from, call}); }
+  std::vector<ObjectRef> take_returned(Peer& peer);
 
  private:
   Links& links_;

@@ -327,6 +327,39 @@ TEST(DeadOwners, a_reader_that_waits_already_is_told) {
   EXPECT_THROW((void)reader.get(kSoon), OwnerDied);
 }
 
+// ---- borrowers that died.
+
+struct Keeper {
+  int hold(const std::vector<Ref<int>>& refs, const std::string& gate) {
+    if (enter(gate)) seen = refs[0].get(kSoon);
+    return seen;
+  }
+  int what() { return seen; }
+  int seen = -1;
+};
+struct Relay {
+  int pass(const std::vector<Ref<int>>& refs, const ActorHandle<Keeper>& keeper, const std::string& gate) {
+    return keeper.at<&Keeper::hold>()(refs, gate).get(kSoon);
+  }
+};
+
+// The keeper has the reference from the relay alone, and the owner has never heard of it.
+TEST(DeadBorrowers, whom_they_had_passed_a_reference_on_to_can_read_it) {
+  const Gate gate;
+  const auto keeper = actor<Keeper>();
+  const auto relay = actor<Relay>();
+  const auto passed = [&] {
+    const Ref<int> ref = put(7);
+    return relay.at<&Relay::pass>()(std::vector{ref}, keeper, gate.path());
+  }();
+  ASSERT_TRUE(gate.wait_entered(1));
+  kill(relay);
+  EXPECT_THROW((void)passed.get(kSoon), ActorDied);
+  std::this_thread::sleep_for(6s);  // Longer than what the dead had borrowed is kept for them.
+  gate.open();
+  EXPECT_EQ(keeper.at<&Keeper::what>()().get(kSoon), 7);
+}
+
 // ---- deep and wide.
 
 int nest(int depth) { return depth == 0 ? 0 : remote<&nest>(depth - 1).get(60s) + 1; }

@@ -1,6 +1,6 @@
 // Replays one seed of the scheduling simulation, or searches many:
 //   sim_sched --seed N [--trace]
-//   sim_sched --seed N --count M
+//   sim_sched --seeds N --from S
 
 #include <cstdio>
 #include <cstdlib>
@@ -11,7 +11,7 @@
 namespace {
 
 int usage() {
-  std::fputs("usage: sim_sched --seed N [--count M] [--trace]\n", stderr);
+  std::fputs("usage: sim_sched --seed N [--trace] | --seeds N [--from S]\n", stderr);
   return 2;
 }
 
@@ -24,8 +24,8 @@ int main(int argc, char** argv) {
     const std::string arg = argv[i];
     if (arg == "--trace") {
       trace = true;
-    } else if (i + 1 < argc && (arg == "--seed" || arg == "--count")) {
-      (arg == "--seed" ? seed : count) = std::strtoull(argv[++i], nullptr, 10);
+    } else if (i + 1 < argc && (arg == "--seed" || arg == "--from" || arg == "--seeds")) {
+      (arg == "--seeds" ? count : seed) = std::strtoull(argv[++i], nullptr, 10);
     } else {
       return usage();
     }

@@ -7,13 +7,13 @@
 
 #include "core/base/machine.h"
 
-namespace mobula::scheduler {
+namespace mobula::base {
 
 // At most one deadline per key, fired in order of time, then of key.
 template <class Key>
 class Timers {
  public:
-  void set(const Key& key, base::Time at) {
+  void set(const Key& key, Time at) {
     clear(key);
     at_.emplace(key, at);
     order_.emplace(at, key);
@@ -24,11 +24,9 @@ class Timers {
       at_.erase(it);
     }
   }
-  std::optional<base::Time> next() const {
-    return order_.empty() ? std::nullopt : std::optional(order_.begin()->first);
-  }
+  std::optional<Time> next() const { return order_.empty() ? std::nullopt : std::optional(order_.begin()->first); }
   // Takes the first key whose time has come.
-  std::optional<Key> pop_due(base::Time now) {
+  std::optional<Key> pop_due(Time now) {
     if (order_.empty() || order_.begin()->first > now) return std::nullopt;
     const Key key = order_.begin()->second;
     clear(key);
@@ -37,15 +35,15 @@ class Timers {
   std::size_t size() const { return at_.size(); }
 
  private:
-  std::map<Key, base::Time> at_;
-  std::set<std::pair<base::Time, Key>> order_;
+  std::map<Key, Time> at_;
+  std::set<std::pair<Time, Key>> order_;
 };
 
 // The earlier of two deadlines that may both be missing.
-inline std::optional<base::Time> earlier(std::optional<base::Time> a, std::optional<base::Time> b) {
+inline std::optional<Time> earlier(std::optional<Time> a, std::optional<Time> b) {
   if (!a) return b;
   if (!b) return a;
   return *a < *b ? a : b;
 }
 
-}  // namespace mobula::scheduler
+}  // namespace mobula::base

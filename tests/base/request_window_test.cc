@@ -1,8 +1,8 @@
-#include "scheduler/request_window.h"
+#include "core/base/request_window.h"
 
 #include <gtest/gtest.h>
 
-namespace mobula::scheduler {
+namespace mobula::base {
 namespace {
 
 using Fate = RequestReceiver::Fate;
@@ -45,4 +45,4 @@ TEST(RequestWindow, TheReceiverRemembersNoMoreThanTheWindow) {
 }
 
 }  // namespace
-}  // namespace mobula::scheduler
+}  // namespace mobula::base

@@ -5,7 +5,7 @@
 #include <optional>
 #include <set>
 
-namespace mobula::scheduler {
+namespace mobula::base {
 
 // Exactly-once requests over a network that loses, repeats and reorders, with bounded memory.
 //
@@ -53,6 +53,8 @@ class RequestReceiver {
     return seen_.insert(seq).second ? Fate::kNew : Fate::kSeen;
   }
   std::size_t remembered() const { return seen_.size(); }  // At most size.
+  std::uint64_t floor() const { return floor_; }
+  const std::set<std::uint64_t>& seen() const { return seen_; }  // From floor() on.
 
  private:
   const std::uint64_t size_;
@@ -60,4 +62,4 @@ class RequestReceiver {
   std::set<std::uint64_t> seen_;
 };
 
-}  // namespace mobula::scheduler
+}  // namespace mobula::base

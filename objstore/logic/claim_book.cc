@@ -43,7 +43,7 @@ std::optional<Verb> ClaimBook::borrow(const RefName& ref) {
   if (claim->state == State::kReleasing && planted(Mistake::kBorrowWhileReleasingLost)) return std::nullopt;
   claim->held = true;
   if (claim->state == State::kLeaving) claim->state = State::kKnown;
-  if (claim->state == State::kReleasing) open(*claim);  // Told anew once the release is answered.
+  if (claim->state == State::kReleasing && claim->open == 0) open(*claim);  // Told anew once the release is answered.
   return std::nullopt;
 }
 
@@ -52,7 +52,7 @@ bool ClaimBook::drop(const RefName& ref) {
   if (claim == nullptr || !claim->held) return false;
   if (claim->state == State::kTelling && planted(Mistake::kDropWhileTellingLost)) return false;
   claim->held = false;
-  if (claim->state == State::kReleasing) close(*claim);  // The release that is under way says it all.
+  // In kReleasing, a borrow that is due stays due: a reply that waits for it holds what was read out of the object.
   return claim->state == State::kKnown && leave(*claim);
 }
 
@@ -88,7 +88,7 @@ ClaimBook::Answered ClaimBook::answered(const RefName& ref, Verb verb, bool know
     return {.release_later = !claim->held && leave(*claim)};
   }
   if (verb == Verb::kRelease && claim->state == State::kReleasing) {
-    if (!claim->held) {
+    if (claim->open == 0) {
       erase(ref);
       return {};
     }
@@ -128,11 +128,15 @@ bool ClaimBook::is_valid() const {
   for (const auto& [owner, claims] : claims_) {
     if (claims.empty()) return false;
     for (const auto& [object, claim] : claims) {
-      const bool should = claim.state == State::kTelling || (claim.state == State::kReleasing && claim.held);
-      if (should != (claim.open != 0) || (should && !open_.contains(claim.open))) return false;
+      const bool is_open = claim.open != 0;
+      if (is_open && !open_.contains(claim.open)) return false;
+      if (is_open ? claim.state == State::kKnown || claim.state == State::kLeaving : claim.state == State::kTelling) {
+        return false;
+      }
+      if (claim.state == State::kReleasing && claim.held && !is_open) return false;
       if (claim.state == State::kKnown && !claim.held) return false;
       if (claim.state == State::kLeaving && claim.held) return false;
-      open += should;
+      open += is_open;
     }
   }
   return open == open_.size();

@@ -15,9 +15,9 @@ namespace mobula::objstore {
 //
 //            borrow              known                  drop               mark passed           answered
 //   (none) ---------> kTelling ---------> kKnown -----------------> kLeaving --------> kReleasing --------> (none)
-//                        | unknown           ^                          |                  | held again: kTelling
-//                        v                   +--------------------------+
-//                     (none)                        held again
+//                        | unknown           ^                          |                  | borrowed again meanwhile:
+//                        v                   +--------------------------+                  v
+//                     (none)                       borrowed again                       kTelling
 //
 // A mark is a point in the order of borrows.  It has passed once every borrow before it is answered; until then nothing
 // that was held before it is released, and no call is answered.
@@ -58,7 +58,7 @@ class ClaimBook {
   struct Claim {
     State state = State::kTelling;
     bool held = true;
-    Mark open = 0;        // kTelling, or kReleasing and held: in open_.
+    Mark open = 0;        // kTelling, or kReleasing and borrowed again: in open_.
     Mark dropped_at = 0;  // kLeaving.
     bool queued = false;  // release() will be called.
   };

@@ -33,6 +33,4 @@ enum class Mistake : std::uint8_t {
   kCount,
 };
 
-const char* name_of(Mistake mistake);
-
 }  // namespace mobula::objstore

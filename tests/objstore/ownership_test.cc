@@ -157,6 +157,23 @@ TEST(Ownership, AReferenceThatComesBackBeforeItsReleaseStaysBorrowed) {
   EXPECT_EQ(owner.machine.counts().loans, 1u);
 }
 
+// The reply of a call that brought the outer reference again must not leave before the inner one is known.
+TEST(Ownership, ABorrowThatIsDueStaysDueWhenTheReferenceGoesAgain) {
+  Party owner(kOwner), borrower(kBorrower);
+  borrower.step(Borrow{{kRef}});
+  borrower.talk_to(owner);
+  borrower.step(Drop{{kRef}});
+  borrower.step(Borrow{{kRef}});  // The release is under way; the call that brought it again ends.
+  borrower.step(Await{1});
+  borrower.step(Borrow{{kRef2}});  // Read out of it.
+  borrower.step(Drop{{kRef}});
+  EXPECT_TRUE(borrower.take<Passed>().empty());
+  for (int i = 0; i < 3; ++i) borrower.talk_to(owner);
+  EXPECT_EQ(borrower.take<Passed>().size(), 1u);
+  EXPECT_EQ(owner.machine.counts().loans, 1u);
+  EXPECT_TRUE(borrower.machine.is_settled());
+}
+
 TEST(Ownership, WhatADeadProcessHadBorrowedIsKeptForAWhile) {
   Party owner(kOwner), borrower(kBorrower), heir(kOther);
   borrower.step(Borrow{{kRef, kRef2}});

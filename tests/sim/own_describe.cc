@@ -63,7 +63,11 @@ std::string OwnProcess::describe() const {
   for (const auto& [key, refs] : returned_) {
     text += "returned " + name(key.first) + "/" + std::to_string(key.second) + list(refs) + "\n";
   }
-  for (const auto& [id, scopes] : gets_) text += "get " + name(id) + " x" + std::to_string(scopes.size()) + "\n";
+  for (const auto& [id, scopes] : gets_) {
+    text += "get " + name(id);
+    for (const Get& g : scopes) text += " " + std::to_string(g.scope) + (g.outer == Outer::kDropped ? "-" : "");
+    text += "\n";
+  }
   for (const auto& [peer, refs] : graves_) text += "grave of " + name(peer) + list(refs) + "\n";
   for (const auto& d : dead_) text += "dead " + name(d) + "\n";
   return text + machine_.describe();

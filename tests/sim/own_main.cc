@@ -1,18 +1,45 @@
 // Replays one seed of the ownership simulation, or searches many:
 //   sim_own --seed N [--trace]
 //   sim_own --seeds N --from S
+// or goes through all orders of small worlds:
+//   sim_own --explore
 
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
+#include "tests/sim/own_explore.h"
 #include "tests/sim/own_world.h"
 
 namespace {
 
 int usage() {
-  std::fputs("usage: sim_own --seed N [--trace] | --seeds N [--from S]\n", stderr);
+  std::fputs("usage: sim_own --seed N [--trace] | --seeds N [--from S] | --explore\n", stderr);
   return 2;
+}
+
+int explore() {
+  using mobula::sim::OwnExplorer;
+  const OwnExplorer::Budget budgets[] = {
+      {.calls = 1, .puts = 1, .gets = 1, .deaths = 1, .copies = 1, .states = 10'000'000},
+      {.calls = 2, .puts = 0, .gets = 0, .deaths = 1, .copies = 1, .states = 10'000'000},
+      {.calls = 2, .puts = 1, .gets = 1, .deaths = 1, .copies = 0, .states = 10'000'000},
+  };
+  int bad = 0;
+  for (const auto& b : budgets) {
+    std::printf("%d calls, %d more objects, %d gets, %d deaths, %d copies: ", b.calls, b.puts, b.gets, b.deaths,
+                b.copies);
+    std::fflush(stdout);
+    OwnExplorer explorer(b);
+    const auto way = explorer.run();
+    std::printf("%llu states, %s\n", static_cast<unsigned long long>(explorer.states()),
+                !way.empty()         ? "WRONG"
+                : explorer.gave_up() ? "not all of them"
+                                     : "all right");
+    for (const std::string& line : way) std::printf("  %s\n", line.c_str());
+    bad += !way.empty();
+  }
+  return bad == 0 ? 0 : 1;
 }
 
 }  // namespace
@@ -24,6 +51,8 @@ int main(int argc, char** argv) {
     const std::string arg = argv[i];
     if (arg == "--trace") {
       trace = true;
+    } else if (arg == "--explore") {
+      return explore();
     } else if (i + 1 < argc && (arg == "--seed" || arg == "--from" || arg == "--seeds")) {
       (arg == "--seeds" ? count : seed) = std::strtoull(argv[++i], nullptr, 10);
     } else {
@@ -32,9 +61,9 @@ int main(int argc, char** argv) {
   }
   std::uint64_t bad = 0, events = 0, objects = 0, lost = 0, deaths = 0;
   for (std::uint64_t s = seed; s < seed + count; ++s) {
-    mobula::sim::OwnWorld world({s, trace});
+    mobula::sim::OwnWorld world({.seed = s, .trace = trace});
     world.run();
-    mobula::sim::OwnWorld again({s, false});
+    mobula::sim::OwnWorld again({.seed = s});
     if (!trace) again.run();
     const bool repeats = trace || world.digest() == again.digest();
     for (const std::string& v : world.violations()) {

@@ -1,5 +1,6 @@
 #include "tests/sim/own_process.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace mobula::sim {
@@ -148,17 +149,29 @@ void OwnProcess::call(std::uint64_t scope, const base::WorkerId& to, std::vector
   sent.push_back({self_, to, CallLetter{id, std::move(refs)}});
 }
 
-void OwnProcess::get(Time now, std::uint64_t scope, std::size_t variable) {
+void OwnProcess::get(Time now, std::uint64_t scope, std::size_t variable, Outer outer) {
   const RefName ref = scopes_.at(scope).variables[variable];
   const Local& local = objects_.at(ref.object);
   if (local.lost) return;
   if (ref.owner == self_) {
     give(scope, std::vector<RefName>(local.inside));
+    drop_outer({scope, outer}, ref.object);
     return settle(now);
   }
   auto& waiting = gets_[ref.object];
-  waiting.push_back(scope);
+  waiting.push_back({scope, outer});
   if (waiting.size() == 1) sent.push_back({self_, ref.owner, GetLetter{ref.object}});
+}
+
+void OwnProcess::drop_outer(const Get& get, const base::ObjectId& object) {
+  const auto scope = scopes_.find(get.scope);
+  if (get.outer == Outer::kKept || scope == scopes_.end()) return;
+  auto& variables = scope->second.variables;
+  const auto it = std::ranges::find_if(variables, [&](const RefName& r) { return r.object == object; });
+  if (it == variables.end()) return;
+  const RefName ref = *it;
+  variables.erase(it);
+  unhold(ref);
 }
 
 // What the arguments brought and is held still is borrowed; the caller's own hold ends with the reply.
@@ -194,7 +207,10 @@ void OwnProcess::reply(std::uint64_t id) {
 // ---- from outside -----------------------------------------------------------------------------------
 
 void OwnProcess::receive(Time now, const Envelope& envelope) {
-  if (dead_.contains(envelope.from)) return;  // The link has ended.
+  // A link that has ended brings nothing; the machine must not rely on that.
+  const bool for_machine =
+      std::holds_alternative<Tell>(envelope.letter) || std::holds_alternative<Told>(envelope.letter);
+  if (dead_.contains(envelope.from) && !for_machine) return;
   std::visit([&](const auto& letter) { on(now, envelope, letter); }, envelope.letter);
   settle(now);
 }
@@ -237,11 +253,12 @@ void OwnProcess::on(Time now, const Envelope&, const ValueLetter& letter) {
   const auto waiting = std::move(it->second);
   gets_.erase(it);
   if (!holds(letter.object)) return;
-  for (const std::uint64_t scope : waiting) {
+  for (const Get& get : waiting) {
     for (const RefName& ref : letter.inside) hold(ref);
-    give(scope, letter.inside);
+    give(get.scope, letter.inside);
     step(now, Borrow{claim(letter.inside)});
     for (const RefName& ref : letter.inside) unhold(ref);
+    drop_outer(get, letter.object);
   }
 }
 

@@ -65,7 +65,9 @@ class OwnProcess {
   void drop(Time now, std::uint64_t scope, std::size_t variable);
   void keep(std::uint64_t scope, std::size_t variable);  // Moves it to the process's own variables.
   void call(std::uint64_t scope, const base::WorkerId& to, std::vector<RefName> refs);
-  void get(Time now, std::uint64_t scope, std::size_t variable);  // What the value holds becomes variables.
+  // What the value holds becomes variables; the reference to the value itself may go in the same moment.
+  enum class Outer { kKept, kDropped };
+  void get(Time now, std::uint64_t scope, std::size_t variable, Outer outer = Outer::kKept);
   void answer(Time now, std::uint64_t scope, std::vector<RefName> results);
 
   // ---- from outside
@@ -106,10 +108,16 @@ class OwnProcess {
     std::vector<RefName> pins;
   };
 
+  struct Get {
+    std::uint64_t scope = 0;
+    Outer outer = Outer::kKept;
+  };
+
   void hold(const RefName& ref);
   void unhold(const RefName& ref);
   void give(std::uint64_t scope, const std::vector<RefName>& refs);  // To its variables, if it is there still.
-  std::vector<RefName> claim(const std::vector<RefName>& refs);      // Those that the machine is to borrow.
+  void drop_outer(const Get& get, const base::ObjectId& object);
+  std::vector<RefName> claim(const std::vector<RefName>& refs);  // Those that the machine is to borrow.
   void step(Time now, objstore::OwnershipInput input);
   void settle(Time now);
   void drop_unheld(Time now);
@@ -128,8 +136,8 @@ class OwnProcess {
   std::map<std::uint64_t, Scope> scopes_;
   std::map<std::uint64_t, Call> calls_;
   std::map<std::pair<base::WorkerId, std::uint64_t>, std::vector<RefName>> returned_;
-  std::map<base::ObjectId, std::vector<std::uint64_t>> gets_;  // Scopes that wait.
-  std::map<base::WorkerId, std::vector<RefName>> graves_;      // Held for the dead until the grace ends.
+  std::map<base::ObjectId, std::vector<Get>> gets_;        // Scopes that wait.
+  std::map<base::WorkerId, std::vector<RefName>> graves_;  // Held for the dead until the grace ends.
   std::set<base::WorkerId> dead_;
   std::vector<base::ObjectId> unheld_;
   std::vector<objstore::OwnershipOutput> outputs_;

@@ -10,12 +10,12 @@ constexpr std::uint64_t kSeeds = 400;
 TEST(OwnershipSim, EverySeedKeepsWhatTheOracleDemandsAndRepeatsItself) {
   std::uint64_t events = 0, lost = 0, objects = 0, deaths = 0;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    OwnWorld world({seed, false});
+    OwnWorld world({.seed = seed});
     world.run();
     for (const std::string& v : world.violations()) {
       ADD_FAILURE() << "seed " << seed << " (./dev sim ownership --seed " << seed << " --trace): " << v;
     }
-    OwnWorld again({seed, false});
+    OwnWorld again({.seed = seed});
     again.run();
     EXPECT_EQ(world.digest(), again.digest()) << "seed " << seed << " does not repeat itself";
     events += world.events();

@@ -35,8 +35,10 @@ void OwnWorld::run() {
   stop_some();
   queue_.run_until(queue_.now() + milliseconds(rng_.between(200, 3'000)));
   active_ = false;
-  trace("healed: user code ends its calls");
-  queue_.run_until(queue_.now() + kBound);
+  answer_at_ = queue_.now();
+  if (rng_.chance(0.3)) answer_at_ += milliseconds(rng_.between(5'000, 9'000));  // Calls longer than any grace.
+  trace("healed: user code only ends its calls");
+  queue_.run_until(answer_at_ + kBound);
   check_quiet("after healing");
   check_freed("after healing");
   // One more, of a process that others borrow from and lend to.
@@ -88,7 +90,7 @@ void OwnWorld::act(const base::WorkerId& id) {
     if (s->stopped_until <= queue_.now()) {
       if (active_) {
         act_once(*s->process, queue_.now());
-      } else if (!answer_one(*s->process, queue_.now())) {
+      } else if (queue_.now() >= answer_at_ && !answer_one(*s->process, queue_.now())) {
         return;  // receive() of another call begins anew.
       }
       after(*s);
@@ -115,8 +117,12 @@ void OwnWorld::act_once(OwnProcess& p, Time now) {
   const std::vector<RefName>& variables = p.scopes().at(scope).variables;
   const std::uint64_t kind = rng_.below(100);
   if (variables.empty() || kind < 12) {
-    const RefName made = p.put(scope, some_of(variables, 2));
+    const std::vector<RefName> inside = some_of(variables, 2);
+    const RefName made = p.put(scope, inside);
     born_[made.object] = made.owner;
+    if (rng_.chance(0.5)) {
+      for (const RefName& ref : inside) drop_one(p, now, scope, ref);
+    }
   } else if (kind < 40) {
     const auto others = living();
     const auto& to = others[rng_.below(others.size())];
@@ -128,10 +134,17 @@ void OwnWorld::act_once(OwnProcess& p, Time now) {
   } else if (kind < 70) {
     if (scope != 0) p.keep(scope, rng_.below(variables.size()));
   } else if (kind < 80) {
-    p.get(now, scope, rng_.below(variables.size()));
+    p.get(now, scope, rng_.below(variables.size()),
+          rng_.chance(0.5) ? OwnProcess::Outer::kDropped : OwnProcess::Outer::kKept);
   } else if (scope != 0) {
     p.answer(now, scope, some_of(variables, 2));
   }
+}
+
+void OwnWorld::drop_one(OwnProcess& p, Time now, std::uint64_t scope, const RefName& ref) {
+  const auto& variables = p.scopes().at(scope).variables;
+  const auto it = std::ranges::find(variables, ref);
+  if (it != variables.end()) p.drop(now, scope, static_cast<std::size_t>(it - variables.begin()));
 }
 
 void OwnWorld::drop_all() {
@@ -191,7 +204,7 @@ void OwnWorld::after(Seat& s) {
   const auto sent = std::exchange(p.sent, {});
   for (const RefName& ref : std::exchange(p.freed, {})) judge_freed(ref);
   for (const std::string& what : std::exchange(p.violations, {})) violation(what);
-  if (!p.machine().is_valid())
+  if (options_.ask_machines && !p.machine().is_valid())
     violation("p" + std::to_string(id.word(0)) + " is not valid:\n" + p.machine().describe());
   const bool dies = !sent.empty() && kill_at_step_.contains(++steps_) && living().size() > 1;
   const std::size_t gets_out = dies ? rng_.below(sent.size() + 1) : sent.size();
@@ -241,7 +254,7 @@ void OwnWorld::send(const Envelope& e) {
   }
   // A copy may be very late.
   while (active_ && rng_.chance(repeat_))
-    fly(0, e, rng_.chance(0.5) ? Duration(delay()) : milliseconds(rng_.between(1, 4'000)));
+    fly(0, e, rng_.chance(0.5) ? Duration(delay()) : milliseconds(rng_.between(1, 9'000)));
 }
 
 void OwnWorld::fly(std::uint64_t letter, const Envelope& e, Duration delay) {

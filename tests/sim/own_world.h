@@ -28,6 +28,7 @@ class OwnWorld {
   struct Options {
     std::uint64_t seed = 1;
     bool trace = false;
+    bool ask_machines = true;  // Whether they are valid; the museum does without.
   };
   explicit OwnWorld(Options options);
   void run();
@@ -55,6 +56,7 @@ class OwnWorld {
   Seat* seat(const base::WorkerId& id);
   void act(const base::WorkerId& id);
   void act_once(OwnProcess& p, Time now);
+  void drop_one(OwnProcess& p, Time now, std::uint64_t scope, const RefName& ref);
   bool answer_one(OwnProcess& p, Time now);
   std::vector<RefName> some_of(const std::vector<RefName>& refs, std::uint64_t most);
   std::vector<base::WorkerId> living() const;
@@ -84,6 +86,7 @@ class OwnWorld {
   std::map<base::WorkerId, Seat> seats_;
   std::uint64_t next_process_ = 1, next_letter_ = 1, steps_ = 0, lost_ = 0, digest_ = 0;
   bool active_ = true;
+  Time answer_at_{};  // When user code ends its calls, once it does nothing else.
   double loss_ = 0, repeat_ = 0;
   std::uint64_t delay_us_max_ = 0, think_us_max_ = 0, hear_ms_max_ = 0, deaths_max_ = 0;
   std::set<std::uint64_t> kill_at_step_;

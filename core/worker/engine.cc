@@ -66,7 +66,9 @@ void Engine::start(Links& links, SpinTokens tokens) {
   links_ = &links;
   tokens_ = tokens;
   if (transport::Worker* shm = links.shm()) {
-    loop_.watch(shm->event_fd(), EPOLLIN, [this](std::uint32_t) { links_->progress_shm(); });
+    loop_.watch(shm->event_fd(), EPOLLIN, [this](std::uint32_t) {
+      if (links_->progress_shm() == 0) ++empty_looks_;
+    });
   }
   const std::vector<int> fds = links.event_fds();
   for (std::size_t i = links.shm() != nullptr ? 1 : 0; i < fds.size(); ++i) {
@@ -82,14 +84,23 @@ std::size_t Engine::progress() {
   const std::uint64_t period = links_->has_others() ? kRoundsPerLoopWithSockets : kRoundsPerLoop;
   bool look = false;
   if (rounds_ % period == 0) {
-    n += loop_.run_once(base::Duration::zero());
+    n += look_at_loop();
     look = true;
   }
-  if (n != 0 || look) {
-    after_progress_();
-    if (followers_ != 0) followers_wake_.notify_all();
-  }
+  if (n != 0 || look) tell_others();
   return n;
+}
+
+// Sockets, timers, and whatever else wakes a sleeper; how much of it was something.
+std::size_t Engine::look_at_loop() {
+  empty_looks_ = 0;
+  const std::size_t ran = loop_.run_once(base::Duration::zero());
+  return ran - empty_looks_;
+}
+
+void Engine::tell_others() {
+  after_progress_();
+  if (followers_ != 0) followers_wake_.notify_all();
 }
 
 void Engine::notify() {
@@ -134,7 +145,7 @@ bool Engine::drive(Lock& lock, const Predicate& done, std::optional<base::Time> 
       before_sleep();
       continue;  // It may have made something ready.
     }
-    sleep(lock, deadline);
+    sleep(lock, done, deadline);
     if (done()) return true;
   }
 }
@@ -153,6 +164,11 @@ bool Engine::spin(Lock& lock, const Predicate& done, std::optional<base::Time> d
     if (contenders_.load(std::memory_order_relaxed) != 0) let_others_in(lock);
     return false;
   };
+  // Whom we have just sent something to has this core: polling before it has run finds nothing.
+  if (links_->receiver_shares_cpu()) {
+    ::sched_yield();
+    if (poll()) return true;
+  }
   for (;;) {
     for (int i = 0; has_token && i < kPollsPerClock; ++i) {
       if (poll()) return true;
@@ -182,16 +198,14 @@ void Engine::release_token() {
   token_ = -1;
 }
 
-void Engine::sleep(Lock& lock, std::optional<base::Time> deadline) {
+void Engine::sleep(Lock& lock, const Predicate& done, std::optional<base::Time> deadline) {
+  // Before arming: an event that has been seen must not end the sleep at once.
+  if (look_at_loop() != 0) return tell_others();
   if (!links_->arm()) {
     progress();
     return;
   }
-  if (loop_.run_once(base::Duration::zero()) != 0) {
-    after_progress_();
-    if (followers_ != 0) followers_wake_.notify_all();
-    return;
-  }
+  if (done()) return;  // Arming looks at connections too.
   release_token();
   std::optional<base::Time> wake = loop_.next_timer();
   if (deadline && (!wake || *deadline < *wake)) wake = deadline;
@@ -205,12 +219,8 @@ void Engine::sleep(Lock& lock, std::optional<base::Time> deadline) {
   driver_sleeps_ = false;
   ++rounds_;
   progress_serial_.store(rounds_, std::memory_order_relaxed);
-  std::size_t n = links_->progress_shm();
-  n += loop_.run_once(base::Duration::zero());
-  if (n != 0) {
-    after_progress_();
-    if (followers_ != 0) followers_wake_.notify_all();
-  }
+  // Mostly a message has come: it is not made to wait for a look at everything else, which the next sleep begins with.
+  if (links_->progress_shm() != 0 || look_at_loop() != 0) tell_others();
 }
 
 void Engine::wake_service_slowly() {

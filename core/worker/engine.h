@@ -97,7 +97,9 @@ class Engine {
   bool drive(Lock& lock, const Predicate& done, std::optional<base::Time> deadline,
              const std::function<void()>& before_sleep);
   bool spin(Lock& lock, const Predicate& done, std::optional<base::Time> deadline);
-  void sleep(Lock& lock, std::optional<base::Time> deadline);
+  void sleep(Lock& lock, const Predicate& done, std::optional<base::Time> deadline);
+  std::size_t look_at_loop();
+  void tell_others();
   void poll_all();
   void let_others_in(Lock& lock);
   void release_token();
@@ -113,6 +115,7 @@ class Engine {
   std::uint32_t followers_ = 0;
   bool driven_ = false;  // A thread drives: it polls, or sleeps for all.
   bool driver_sleeps_ = false;
+  std::size_t empty_looks_ = 0;  // Events of the loop that turned out to be nothing.
   std::uint64_t rounds_ = 0;
   std::uint64_t sleeps_ = 0;
   std::uint64_t outstanding_ = 0;

@@ -12,6 +12,7 @@
 #include "core/base/result.h"
 #include "core/worker/address.h"
 #include "core/worker/messages.h"
+#include "transport/cpu_sharing.h"
 #include "transport/transport.h"
 
 namespace mobula::runtime {
@@ -55,7 +56,10 @@ class Links final : public transport::Inbox {
   Links(NodeLink between_nodes, LinkHandler& handler) : between_nodes_(between_nodes), handler_(handler) {}
 
   // Each once, before anything is sent.
-  void use_shm(std::unique_ptr<transport::Worker> worker) { shm_ = std::move(worker); }
+  void use_shm(std::unique_ptr<transport::Worker> worker) {
+    shm_ = std::move(worker);
+    cpu_sharing_ = dynamic_cast<transport::CpuSharing*>(shm_.get());
+  }
   void use_sock(std::unique_ptr<transport::Worker> worker) { sock_ = std::move(worker); }
   void use_ucx(std::unique_ptr<transport::Worker> worker) { ucx_ = std::move(worker); }
   void set_self(const ProcessAddress& self) { self_ = self; }
@@ -75,6 +79,8 @@ class Links final : public transport::Inbox {
 
   std::size_t progress_shm() { return shm_ ? shm_->progress() : 0; }
   std::size_t progress_others();
+  // As transport::CpuSharing says.
+  bool receiver_shares_cpu() { return cpu_sharing_ != nullptr && cpu_sharing_->receiver_shares_cpu(); }
   bool has_others() const { return sock_ != nullptr || ucx_ != nullptr; }
   transport::Worker* shm() { return shm_.get(); }
   // True when every transport sleeps well: nothing is ready and its event_fd() will wake us.
@@ -100,6 +106,7 @@ class Links final : public transport::Inbox {
   ProcessAddress self_;
   std::unordered_map<base::WorkerId, std::unique_ptr<Peer>> peers_;
   std::unique_ptr<transport::Worker> shm_;
+  transport::CpuSharing* cpu_sharing_ = nullptr;  // The same.
   std::unique_ptr<transport::Worker> sock_;
   std::unique_ptr<transport::Worker> ucx_;
 };

@@ -18,6 +18,8 @@ class ShmEndpoint;
 
 // What the endpoints of a worker share.  Outlives them.
 struct Context {
+  static constexpr std::uint32_t kNoCpu = ~0u;
+
   const WorkerOptions& options;
   const ChannelOptions& channel_options;
   const ShmTuning tuning;
@@ -30,11 +32,12 @@ struct Context {
 
   stream::Completions done;
   LandingPool landings;
-  std::vector<ShmEndpoint*> open;     // Their rings are polled.  Null where one has gone, until the sweep.
-  std::vector<ShmEndpoint*> busy;     // Have something to do besides that.  Each at most once.
-  std::vector<ShmEndpoint*> retired;  // To be destroyed when no callback runs.
-  std::size_t expecting = 0;          // Answers awaited over channels: the loop is looked at more often.
-  std::size_t slice_budget = 0;       // Bytes that may still be copied in this progress().
+  std::vector<ShmEndpoint*> open;       // Their rings are polled.  Null where one has gone, until the sweep.
+  std::vector<ShmEndpoint*> busy;       // Have something to do besides that.  Each at most once.
+  std::vector<ShmEndpoint*> retired;    // To be destroyed when no callback runs.
+  std::uint32_t receiver_cpu = kNoCpu;  // Of the last message since somebody asked.
+  std::size_t expecting = 0;            // Answers awaited over channels: the loop is looked at more often.
+  std::size_t slice_budget = 0;         // Bytes that may still be copied in this progress().
 };
 
 }  // namespace mobula::transport::shm

@@ -9,6 +9,12 @@
 
 namespace mobula::transport::shm {
 
+// What all peers see of a worker.
+struct BellPage {
+  std::atomic<std::uint32_t> sleeping;
+  std::atomic<std::uint32_t> cpu;  // Where it ran when it last looked: a hint, and nothing but speed depends on it.
+};
+
 // How a worker that sleeps is woken by those who write into its rings.
 //
 // One word, `sleeping`, in a page that all peers map, and an eventfd.  The protocol (Dekker's):
@@ -34,17 +40,26 @@ class Doorbell {
   // relaxed: a producer that reads an old 1 writes the eventfd once too often, which is harmless.
   void awake() { word().store(0, std::memory_order_relaxed); }
 
+  // For peers that wonder whether they hold us up.  relaxed: it orders nothing.
+  void runs_on(std::uint32_t cpu) {
+    if (cpu == cpu_) return;
+    cpu_ = cpu;
+    page().cpu.store(cpu, std::memory_order_relaxed);
+  }
+
   const os::Fd& memory() const { return memory_; }
   const os::Fd& event() const { return event_; }
 
  private:
   Doorbell(os::Fd memory, os::Fd event, os::Mapping page)
       : memory_(std::move(memory)), event_(std::move(event)), page_(std::move(page)) {}
-  std::atomic<std::uint32_t>& word() const { return *reinterpret_cast<std::atomic<std::uint32_t>*>(page_.data()); }
+  BellPage& page() const { return *reinterpret_cast<BellPage*>(page_.data()); }
+  std::atomic<std::uint32_t>& word() const { return page().sleeping; }
 
   os::Fd memory_;
   os::Fd event_;
   os::Mapping page_;
+  std::uint32_t cpu_ = 0;  // What the page says.
 };
 
 // A peer's doorbell, from the descriptors that the peer sent.
@@ -60,10 +75,12 @@ class PeerDoorbell {
     if (word().load(std::memory_order_relaxed) != 0) [[unlikely]]
       ring();
   }
+  std::uint32_t cpu() const { return page().cpu.load(std::memory_order_relaxed); }
 
  private:
   PeerDoorbell(os::Fd event, os::Mapping page) : event_(std::move(event)), page_(std::move(page)) {}
-  std::atomic<std::uint32_t>& word() const { return *reinterpret_cast<std::atomic<std::uint32_t>*>(page_.data()); }
+  BellPage& page() const { return *reinterpret_cast<BellPage*>(page_.data()); }
+  std::atomic<std::uint32_t>& word() const { return page().sleeping; }
   void ring() const;
 
   os::Fd event_;

@@ -16,6 +16,7 @@ Result<void> ShmEndpoint::send(std::uint16_t type, ConstBytes header, ConstBytes
       if (!payload.empty()) std::memcpy(at + head, payload.data(), payload.size());
       if (!header.empty()) std::memcpy(at, header.data(), header.size());
       link_.publish(pack({Kind::kMessage, type, static_cast<std::uint16_t>(header.size())}), body);
+      context_.receiver_cpu = link_.peer_cpu();
       if (completion != nullptr) context_.done.add(*completion, payload.size());
       return {};
     }

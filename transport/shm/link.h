@@ -44,6 +44,8 @@ class Link {
     bell_.ring_if_sleeping();
   }
 
+  std::uint32_t peer_cpu() const { return bell_.cpu(); }
+
   // Frees the record that in().front() gave, and wakes the peer if it sleeps for room.
   void pop() {
     if (in_.pop()) [[unlikely]]

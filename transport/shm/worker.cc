@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
+#include "core/os/current_cpu.h"
 #include "core/os/random.h"
 
 namespace mobula::transport::shm {
@@ -79,11 +81,13 @@ ShmWorker::ShmWorker(const WorkerOptions& options, Inbox& inbox, const ShmTuning
                {},
                {},
                {},
+               Context::kNoCpu,
                0,
                0} {
+  bell_.runs_on(os::current_cpu());
   // Edges, and never read: the producer's write alone is the event.
-  loop_.watch(bell_.event().get(), EPOLLIN | EPOLLET, [](std::uint32_t) {});
-  loop_.watch(timer_.get(), EPOLLIN | EPOLLET, [](std::uint32_t) {});
+  loop_.watch(bell_.event().get(), EPOLLIN | EPOLLET, [this](std::uint32_t) { ++idle_events_; });
+  loop_.watch(timer_.get(), EPOLLIN | EPOLLET, [this](std::uint32_t) { ++idle_events_; });
 }
 
 ShmWorker::~ShmWorker() {
@@ -134,6 +138,7 @@ std::size_t ShmWorker::progress() {
     armed_ = false;
     loop_due_ = true;
     bell_.awake();
+    bell_.runs_on(os::current_cpu());
   }
   std::size_t ran = 0;
   // By index: a callback may connect, and so add to the list.
@@ -169,6 +174,7 @@ std::size_t ShmWorker::run_busy() {
 std::size_t ShmWorker::look_around(std::size_t ran) {
   if (ran == 0 && (loop_due_ || context_.expecting != 0)) return run_loop();
   calls_ = 0;
+  bell_.runs_on(os::current_cpu());
   const os::Time now = os::now();
   if (now - looked_ < kLookInterval) return 0;
   return run_loop();
@@ -179,7 +185,14 @@ std::size_t ShmWorker::run_loop() {
   calls_ = 0;
   looked_ = os::now();
   plan_trim();
-  return loop_.run_once(base::Duration::zero());
+  idle_events_ = 0;
+  const std::size_t ran = loop_.run_once(base::Duration::zero());
+  return ran - idle_events_;
+}
+
+bool ShmWorker::receiver_shares_cpu() {
+  const std::uint32_t cpu = std::exchange(context_.receiver_cpu, Context::kNoCpu);
+  return cpu != Context::kNoCpu && cpu == os::current_cpu();
 }
 
 bool ShmWorker::arm() {

@@ -5,12 +5,13 @@
 #include <unordered_map>
 
 #include "transport/channel.h"
+#include "transport/cpu_sharing.h"
 #include "transport/shm/context.h"
 #include "transport/shm/endpoint.h"
 
 namespace mobula::transport::shm {
 
-class ShmWorker final : public Worker {
+class ShmWorker final : public Worker, public CpuSharing {
  public:
   static Result<std::unique_ptr<Worker>> make(const WorkerOptions& options, Inbox& inbox, const ShmTuning& tuning);
   ~ShmWorker() override;
@@ -22,6 +23,7 @@ class ShmWorker final : public Worker {
   std::size_t progress() override;
   int event_fd() const override { return loop_.fd(); }
   bool arm() override;
+  bool receiver_shares_cpu() override;
 
  private:
   ShmWorker(const WorkerOptions& options, Inbox& inbox, const ShmTuning& tuning, Doorbell bell, os::Fd timer);
@@ -46,6 +48,7 @@ class ShmWorker final : public Worker {
   std::unique_ptr<Listener> listener_;
   Address address_;
 
+  std::size_t idle_events_ = 0;  // Of the loop: woke us, and say nothing else.
   bool armed_ = false;
   bool loop_due_ = true;  // Something may be ready in the loop.
   unsigned calls_ = 0;    // Since the clock was looked at.

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -6,9 +7,11 @@
 #include <atomic>
 #include <filesystem>
 #include <thread>
+#include <vector>
 
 #include "core/os/memory_file.h"
 #include "tests/transport/shm/fixture.h"
+#include "transport/cpu_sharing.h"
 #include "transport/shm/ring.h"
 
 namespace mobula::transport::shm::test {
@@ -148,6 +151,64 @@ TEST(ShmWorker, TwoThatSleepAndWakeEachOtherLoseNothing) {
 }
 
 // Forks before anything else, so that the child has nothing of ours.
+TEST(ShmWorker, AWakeUpAloneIsNothingThatHappened) {
+  Node a("a"), b("b");
+  Endpoint* to_b = a.connect(b);
+  ASSERT_TRUE(open_up(a, b, to_b));
+  while (!b.worker->arm()) b.worker->progress();
+  ASSERT_TRUE(to_b->send(1, {}, base::as_bytes("x"), nullptr).ok());
+  pollfd p{b.worker->event_fd(), POLLIN, 0};
+  ASSERT_EQ(::poll(&p, 1, 10'000), 1);
+  EXPECT_EQ(b.worker->progress(), 1u);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(b.worker->progress(), 0u);  // Among them the look at the bell.
+  EXPECT_EQ(b.received, 1u);
+}
+
+// Puts the calling thread on one CPU for as long as it lives.
+class PinnedThread {
+ public:
+  PinnedThread() { ::sched_getaffinity(0, sizeof before_, &before_); }
+  ~PinnedThread() { ::sched_setaffinity(0, sizeof before_, &before_); }
+  std::vector<int> cpus() const {
+    std::vector<int> out;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &before_)) out.push_back(cpu);
+    }
+    return out;
+  }
+  void move_to(int cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+  }
+
+ private:
+  cpu_set_t before_;
+};
+
+TEST(ShmWorker, KnowsOnceForEachMessageWhetherItsReceiverSharesTheCpu) {
+  PinnedThread thread;
+  const std::vector<int> cpus = thread.cpus();
+  thread.move_to(cpus[0]);
+  Node a("a"), b("b");
+  Endpoint* to_b = a.connect(b);
+  ASSERT_TRUE(open_up(a, b, to_b));
+  auto& sharing = dynamic_cast<CpuSharing&>(*a.worker);
+  EXPECT_FALSE(sharing.receiver_shares_cpu());
+  const auto send = [&] { ASSERT_TRUE(to_b->send(1, {}, base::as_bytes("x"), nullptr).ok()); };
+  send();
+  EXPECT_TRUE(sharing.receiver_shares_cpu());
+  EXPECT_FALSE(sharing.receiver_shares_cpu());
+  if (cpus.size() < 2) GTEST_SKIP() << "one CPU: the other half needs two";
+  thread.move_to(cpus[1]);
+  while (!b.worker->arm()) b.worker->progress();
+  b.worker->progress();  // Who wakes says where.
+  thread.move_to(cpus[0]);
+  send();
+  EXPECT_FALSE(sharing.receiver_shares_cpu());
+}
+
 TEST(ShmWorker, CompleteMessagesOfAKilledPeerArriveBeforeItIsLost) {
   constexpr std::uint64_t kMessages = 500;
   int link[2];

@@ -49,7 +49,7 @@ View aligned_copy(ConstBytes payload) {
 void LocalObject::settle_inline(ConstBytes payload) {
   size_ = payload.size();
   if (payload.size() <= kSmallBytes && !has_buffers(payload)) {
-    std::memcpy(small_, payload.data(), payload.size());
+    if (!payload.empty()) std::memcpy(small_, payload.data(), payload.size());  // An actor's handle has none.
     view_ = View{{small_, payload.size()}, nullptr};
   } else {
     view_ = aligned_copy(payload);

@@ -85,7 +85,8 @@ Result<std::vector<Share>> LocalMeeting::gather(std::uint32_t local_size, base::
     if (!check_user(*guest)) continue;
     const auto bytes = receive_framed(*guest, std::min<base::Time>(deadline, os::now() + kShareTime));
     auto share = bytes ? decode_share(*bytes) : Result<Share>(bytes.error());
-    if (!share || missing.erase(share->local_rank) == 0) continue;
+    if (!share || !missing.contains(share->local_rank) || !send_framed(*guest, {}, deadline)) continue;
+    missing.erase(share->local_rank);
     out.push_back(std::move(*share));
     guests_.push_back(std::move(*guest));
   }
@@ -96,20 +97,17 @@ void LocalMeeting::answer(const std::string& bytes) {
   for (const os::Fd& guest : guests_) (void)send_framed(guest, base::as_bytes(bytes), os::now() + kShareTime);
 }
 
-Result<std::string> LocalMeeting::attend(const std::string& directory, const std::string& name, const Share& share,
-                                         base::Time deadline) {
+Result<os::Fd> LocalMeeting::attend(const std::string& directory, const std::string& name, const Share& share,
+                                    base::Time deadline) {
   for (;;) {
     auto socket = os::connect_unix(path_of(directory, name));
     const auto known = socket ? check_user(*socket) : Result<void>(socket.error());
     const auto sent = known ? send_framed(*socket, base::as_bytes(encode(share)), deadline) : known;
-    if (sent) {
-      auto answer = receive_framed(*socket, deadline);
-      // The socket of a leader that was killed may have been there: the next one is at the same place.
-      if (answer || answer.error().code != Code::kLost) return answer;
-    }
+    const auto taken = sent ? receive_framed(*socket, deadline) : Result<std::string>(sent.error());
+    if (taken) return std::move(*socket);
+    // What a leader that was killed has left may have been there: the next one is at the same place.
     if (os::now() + kPause >= deadline) {
-      return Error{Code::kDeadline, "the first task of this node does not answer: " +
-                                        (sent ? std::string("it closed the connection") : sent.error().what)};
+      return Error{Code::kDeadline, "the first task of this node does not answer: " + taken.error().what};
     }
     std::this_thread::sleep_for(kPause);
   }

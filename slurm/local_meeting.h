@@ -19,8 +19,8 @@ struct Share {
 };
 
 // The tasks of one start on one node.  The leader listens on a socket in the user's directory of sessions, whose name
-// comes from the start and the node; the others bring their shares and, if they stay, get an answer.  Both ends look
-// at the other's user id.
+// comes from the start and the node; the others bring their shares and, if they stay, get an answer later.  Both ends
+// look at the other's user id.
 class LocalMeeting {
  public:
   // The leader.  `directory` exists and is this user's alone.
@@ -34,9 +34,9 @@ class LocalMeeting {
   // The same bytes to everybody who came.
   void answer(const std::string& bytes);
 
-  // The others.  Waits for the leader, leaves the share, and waits for the answer.
-  static base::Result<std::string> attend(const std::string& directory, const std::string& name, const Share& share,
-                                          base::Time deadline);
+  // The others.  Waits for the leader and leaves the share with it; the answer comes framed (framed.h).
+  static base::Result<os::Fd> attend(const std::string& directory, const std::string& name, const Share& share,
+                                     base::Time deadline);
 
  private:
   LocalMeeting(std::string path, os::Fd listener) : path_(std::move(path)), listener_(std::move(listener)) {}

@@ -20,12 +20,14 @@ class Rendezvous {
   virtual ~Rendezvous() = default;
   virtual std::string name() const = 0;  // As the setting `rendezvous` calls it, for messages.
   virtual bool is_collective() const { return false; }
+  // The launcher's name for this start, where it says one here; else empty.
+  virtual std::string start_name() const { return {}; }
 
   // Rank 0.  The others can have it when this returns, and until the object is gone.
   virtual base::Result<void> publish(const Invitation& invitation, base::Time deadline) = 0;
   // Leaders of other nodes.  Waits until it is published: kDeadline with what was tried.
   virtual base::Result<Invitation> fetch(base::Time deadline) = 0;
-  // Every other task, where is_collective().
+  // Every other task, where is_collective(); on one node, where nothing is published, all tasks.
   virtual base::Result<void> attend(base::Time) { return {}; }
 };
 

@@ -35,8 +35,13 @@ void check_row(const Row& wanted, const json& row) {
   for (const auto& [key, text] : texts.items()) {
     if (row.value(key, json()) != text) complain(wanted.metric + ": " + key + " is not " + text.dump());
   }
-  check_number(wanted.metric + ": ours", row.value("ours", json()));
   const json floor = row.value("floor", json());
+  // Not every machine can run a Slurm, or has an MPI.
+  if (wanted.suite == "startup" && row.value("ours", json()).is_null()) {
+    if (!row.contains("missing") || !row["missing"].contains("ours")) complain(wanted.metric + ": no reason is given");
+    return;
+  }
+  check_number(wanted.metric + ": ours", row.value("ours", json()));
   // UCX, and with it its floor, may have been left out of the build.
   if (!wanted.floor.empty() && !(floor.is_null() && wanted.floor == "ucx"))
     check_number(wanted.metric + ": floor", floor);

@@ -125,6 +125,7 @@ int run(const Options& options) {
   Sides sides({here,
                here.parent_path() / "examples" / "hello",
                MOBULA_BENCH_PEERS,
+               MOBULA_BENCH_SLURM,
                {options.peers.begin(), options.peers.end()}},
               logs.path());
   const std::vector<MeasuredRow> measured = measure_all(rows, sides, options.quick);
@@ -145,7 +146,7 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   mobula::bench::Options options;
   CLI::App app("Measures Mobula beside the machine's floors and other systems.");
-  app.add_option("suite", options.suites, "calls, objects; all when none is named");
+  app.add_option("suite", options.suites, "calls, startup, objects; all when none is named");
   app.add_option("--only", options.only, "This row, by metric; again for another.")->allow_extra_args(false);
   app.add_option("--peer", options.peers, "Also this peer: ray.")
       ->allow_extra_args(false)

@@ -72,6 +72,9 @@ std::optional<double> goal_of(const MeasuredRow& row, const std::vector<Measured
     case Goal::Of::kFloor:
       if (!row.floor.median.value) return std::nullopt;
       return goal.factor * *row.floor.median.value;
+    case Goal::Of::kAboveFloor:
+      if (!row.floor.median.value) return std::nullopt;
+      return goal.factor + *row.floor.median.value;
     case Goal::Of::kRow: break;
   }
   const auto other =

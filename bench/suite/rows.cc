@@ -8,6 +8,7 @@ constexpr Better kHigher = Better::kHigher;
 
 Goal at(double value) { return {Goal::Of::kOne, value, ""}; }
 Goal times_floor(double factor) { return {Goal::Of::kFloor, factor, ""}; }
+Goal plus_floor(double value) { return {Goal::Of::kAboveFloor, value, ""}; }
 Goal times_row(double factor, const char* row) { return {Goal::Of::kRow, factor, row}; }
 
 // 64 bytes there and back.
@@ -76,10 +77,38 @@ std::vector<Row> objects() {
   };
 }
 
+// A launcher's start of a program, up to the line that it prints after its first task.
+std::vector<Row> startup() {
+  const char* const hostname = "srun hostname of the same shape";
+  const auto srun = [&](const char* metric, Goal goal) {
+    return Row{"startup", metric, "ms", kLower, "launch_srun", "launch_hostname", hostname, {}, std::move(goal), 3};
+  };
+  return {
+      srun("srun_first_task_2_nodes_ms", {}),
+      srun("srun_first_task_4_nodes_ms", plus_floor(150)),
+      srun("srun_first_task_8_nodes_ms", {}),
+      srun("srun_first_task_16_processes_ms", {}),
+      srun("srun_first_task_64_processes_ms", {}),
+      srun("shutdown_4_nodes_ms", {}),
+      {"startup", "join_cpu_ms_per_node", "ms", kLower, "launch_srun", "", "", {}, {}, 3},
+      {"startup",
+       "mpirun_first_task_ms",
+       "ms",
+       kLower,
+       "launch_mpirun",
+       "launch_mpi",
+       "mpirun of MPI_Init and MPI_Finalize",
+       {},
+       times_floor(1),
+       3},
+  };
+}
+
 }  // namespace
 
 std::vector<Row> all_rows() {
   std::vector<Row> rows = calls();
+  for (Row& row : startup()) rows.push_back(std::move(row));
   for (Row& row : objects()) rows.push_back(std::move(row));
   return rows;
 }

@@ -8,9 +8,9 @@ namespace mobula::bench {
 
 enum class Better { kLower, kHigher };
 
-// A value to reach: `factor` times what `of` says.
+// A value to reach: `factor` times what `of` says; kAboveFloor: `factor` more than the floor.
 struct Goal {
-  enum class Of { kNothing, kOne, kFloor, kRow };
+  enum class Of { kNothing, kOne, kFloor, kAboveFloor, kRow };
   Of of = Of::kNothing;
   double factor = 0;
   std::string row;  // kRow: that row's own value.

@@ -56,6 +56,17 @@ Sides::Sides(const Programs& programs, std::string log_directory) : log_director
   commands_["plain_hello"] = command({here("bench_start"), "hello world", here("bench_plain_hello")});
   commands_["barrier"] = command({here("bench_barrier"), "engine"});
   commands_["barrier_yield"] = command({here("bench_barrier"), "yield"});
+  for (const auto& [side, program] :
+       {std::pair("launch_srun", here("bench_first_task")), std::pair("launch_hostname", std::string("hostname"))}) {
+    SideCommand slurm = command({here("bench_launch")},
+                                {{"FIXTURE_CPUS", "8"}, {"FIXTURE_CHECK", "no"}, {"FIXTURE_KEEP", programs.directory}});
+    slurm.argv = {programs.fixture, "8", here("bench_launch"), "srun", program};
+    commands_[side] = std::move(slurm);
+  }
+  commands_["launch_mpirun"] = mpi(here("bench_launch"), {});
+  commands_["launch_mpirun"].argv = {here("bench_launch"), "mpirun", here("bench_first_task")};
+  commands_["launch_mpi"] = mpi(here("mpi_floor"), {});
+  commands_["launch_mpi"].argv = {here("bench_launch"), "mpirun", here("mpi_floor")};
   commands_["grpc"] = command({here("grpc_peer")});
   commands_["mpi"] = mpi(here("mpi_peer"), {{"OMPI_MCA_btl", "^ofi,openib"}});
   commands_["mpi_tcp"] =

@@ -14,6 +14,7 @@ struct Programs {
   std::string directory;               // Of the sides' executables.
   std::string hello;                   // The example.
   std::string sources;                 // bench/peers.
+  std::string fixture;                 // tests/slurm/with-slurm.sh.
   std::set<std::string> peers_wanted;  // Of those that run on request only: ray.
 };
 

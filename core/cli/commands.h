@@ -12,10 +12,17 @@ enum class Format { kText, kJson };
 struct RunOptions {
   unsigned nodes = 0;  // 0: as the settings say.
   std::string cpus_per_node;
+  std::string hosts;                  // Empty: here.
+  unsigned min_nodes = 0;             // Of a launcher's; 0: as the settings say.
   std::vector<std::string> settings;  // key=value
   std::vector<std::string> command;
 };
 int run(const RunOptions& options);  // Becomes the program; returns only when that fails.
+
+// On each of these hosts (a file with one a line, or a list as Slurm writes it) one task by ssh, or by the program that
+// MOBULA_RSH names; the exit code is that of rank 0.
+int run_on_hosts(const std::string& hosts, const std::vector<std::string>& command);
+int remote_task();  // What that starts there.
 
 struct StartOptions {
   bool head = false;

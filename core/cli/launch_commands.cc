@@ -40,6 +40,7 @@ int complain(const std::string& text) {
 int run(const RunOptions& options) {
   base::Settings check;
   if (options.nodes != 0) ::setenv("MOBULA_NODES", std::to_string(options.nodes).c_str(), 1);
+  if (options.min_nodes != 0) ::setenv("MOBULA_MIN_NODES", std::to_string(options.min_nodes).c_str(), 1);
   if (!options.cpus_per_node.empty()) ::setenv("MOBULA_CPUS_PER_NODE", options.cpus_per_node.c_str(), 1);
   for (const auto& setting : options.settings) {
     const std::size_t equals = setting.find('=');
@@ -49,6 +50,7 @@ int run(const RunOptions& options) {
     if (!known) return complain(known.error().what);
     ::setenv(variable_of(key).c_str(), setting.c_str() + equals + 1, 1);
   }
+  if (!options.hosts.empty()) return run_on_hosts(options.hosts, options.command);
   return become(options.command);
 }
 

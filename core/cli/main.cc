@@ -42,12 +42,21 @@ int main_with(std::vector<std::string> arguments) {
   auto* run_command = app.add_subcommand("run", "Run a program on a cluster of its own: mobula run --nodes 4 -- ./app");
   run_command->add_option("-n,--nodes", run_options.nodes, "Raylets on this machine")->check(CLI::Range(1u, 4096u));
   run_command->add_option("--cpus-per-node", run_options.cpus_per_node, "CPUs that each node offers");
+  run_command->add_option("--hosts", run_options.hosts,
+                          "By ssh on these hosts: a file with a host a line, or a list: n[1-4],login1");
+  run_command
+      ->add_option("--min-nodes", run_options.min_nodes,
+                   "Under a launcher: go on with so many nodes when the others do not come in time")
+      ->check(CLI::Range(1u, 65536u));
   run_command->add_option("--set", run_options.settings, "key=value; `mobula config` lists the keys")
       ->allow_extra_args(false);
   run_command->callback([&] {
     run_options.command = program;
     code = program.empty() ? (complain("run needs a program: mobula run -- ./app"), 2) : run(run_options);
   });
+
+  auto* task_command = app.add_subcommand("task", "What run --hosts starts on each host")->group("");
+  task_command->callback([&] { code = remote_task(); });
 
   StartOptions start_options;
   auto* start_command =

@@ -21,6 +21,7 @@
 #include "core/os/process.h"
 #include "core/os/random.h"
 #include "slurm/choose_rendezvous.h"
+#include "slurm/framed.h"
 #include "slurm/host_list.h"
 
 namespace mobula::cluster {
@@ -37,6 +38,11 @@ constexpr std::uint64_t kExtentBytes = 16u << 20;
 
 base::Duration left_until(base::Time deadline) {
   return std::max<base::Duration>(std::chrono::milliseconds(1), deadline - os::now());
+}
+
+std::string home_directory() {
+  const char* home = std::getenv("HOME");
+  return home == nullptr ? "" : home;
 }
 
 std::string short_host_name() {
@@ -65,21 +71,26 @@ Result<void> LaunchedCluster::begin() {
   return identity().is_node_leader() ? be_leader() : be_guest();
 }
 
-// Where all tasks are on one host, nothing has to be found.
 Result<void> LaunchedCluster::choose_way() {
   slurm::Identity& self = options_.identity;
-  if (self.is_one_node()) return {};
   slurm::RendezvousOptions options;
   options.setting = settings_.text("rendezvous");
+  options.afterwards = options_.all_ranks ? slurm::Afterwards::kMpi : slurm::Afterwards::kNothing;
+  options.is_guest = !self.is_node_leader();
+  options.some_may_miss = !settings_.is_auto("min_nodes");
+  options.deadline = deadline_;
   options.listen = [this] { return seat_.interface; };
   options.rank_zero = [this] { return addresses_of_rank_zero(identity()); };
   options.slurm_conf = options_.slurm_conf;
-  if (self.rank == 0) {
+  options.directory = settings_.is_auto("rendezvous_dir") ? "" : settings_.text("rendezvous_dir");
+  options.home = home_directory();
+  if (self.rank == 0 && has_several_nodes()) {
     if (const auto listening = listen_at(""); !listening) return listening;
   }
   auto chosen = slurm::choose_rendezvous(self, options);
   if (!chosen) return chosen.error();
   rendezvous_ = std::move(*chosen);
+  if (self.is_one_node()) seat_.interface.clear();  // PMIx may have been the first to say so.
   return {};
 }
 
@@ -97,9 +108,50 @@ std::string LaunchedCluster::meeting_name() const {
 
 Result<void> LaunchedCluster::be_guest() {
   const slurm::Share share = share_of_this_task(identity().local_rank);
-  const auto answer = slurm::LocalMeeting::attend(os::sessions_root(), meeting_name(), share, deadline_);
+  // Before the answer: the leader gives it when it has been to the launcher's barrier, where all tasks must come.
+  auto guest = slurm::LocalMeeting::attend(os::sessions_root(), meeting_name(), share, deadline_);
+  if (!guest) return guest.error();
+  if (rendezvous_ != nullptr && rendezvous_->is_collective()) {
+    if (const auto attended = rendezvous_->attend(deadline_); !attended) return attended;
+  }
+  if (!options_.all_ranks) return {};
+  auto answer = slurm::receive_framed(*guest, deadline_);
   if (!answer) return answer.error();
-  if (rendezvous_ != nullptr && rendezvous_->is_collective()) return rendezvous_->attend(deadline_);
+  const auto seated = take_seat(*answer);
+  slurm::wipe(*answer);
+  return seated;
+}
+
+// Goes over a socket that the kernel shows to both users alone.
+void LaunchedCluster::welcome_guests() {
+  if (meeting_ == nullptr) return;
+  if (options_.all_ranks) {
+    base::Buffer out;
+    out.put_string(seat_.raylet_address);
+    out.put_string(seat_.session_directory);
+    out.put_string(seat_.interface);
+    out.put_string(seat_.job.bytes());
+    out.append(secret_->view());
+    std::string bytes(base::as_string_view(out.view()));
+    meeting_->answer(bytes);
+    slurm::wipe(bytes);
+    std::fill_n(out.data(), out.size(), std::byte{0});
+  }
+  meeting_.reset();
+}
+
+Result<void> LaunchedCluster::take_seat(const std::string& bytes) {
+  base::Cursor in(base::as_bytes(bytes));
+  seat_.raylet_address = in.get_string();
+  seat_.session_directory = in.get_string();
+  seat_.interface = in.get_string();
+  const auto job = base::JobId::from_string(std::string(in.get_string()));
+  auto secret = os::Secret::from_bytes(in.take(os::Secret::kBytes));
+  if (!in.ok() || in.left() != 0 || !job || !secret) {
+    return Error{Code::kLost, "the first task of this node could not start its raylet"};
+  }
+  seat_.job = *job;
+  secret_ = std::move(*secret);
   return {};
 }
 
@@ -130,8 +182,7 @@ Result<void> LaunchedCluster::be_rank_zero(RayletOptions raylet) {
   const slurm::Identity& self = identity();
   secret_ = os::Secret::generate();
   seat_.job = os::random_id<base::JobId>();
-  auto launch =
-      Launch::prepare({.session_directory = session_->path(), .watch_nodes = rendezvous_ != nullptr}, *secret_);
+  auto launch = Launch::prepare({.session_directory = session_->path(), .watch_nodes = has_several_nodes()}, *secret_);
   if (!launch) return launch.error();
   launch_.emplace(std::move(*launch));
   GcsOptions gcs;
@@ -146,7 +197,7 @@ Result<void> LaunchedCluster::be_rank_zero(RayletOptions raylet) {
   const auto listening = launch_->wait(left_until(deadline_));
   if (!listening) return listening.error();
   if (const auto started = start_raylet(std::move(raylet)); !started) return started;
-  if (rendezvous_ != nullptr) {
+  if (has_several_nodes()) {
     auto copy = os::Secret::from_bytes(secret_->view());
     if (!copy) return copy.error();
     const slurm::Invitation invitation{.uid = ::geteuid(),
@@ -160,11 +211,18 @@ Result<void> LaunchedCluster::be_rank_zero(RayletOptions raylet) {
                                        .secret = std::move(*copy)};
     if (const auto published = rendezvous_->publish(invitation, deadline_); !published) return published;
   }
+  if (!has_several_nodes() && rendezvous_ != nullptr) {
+    if (const auto attended = rendezvous_->attend(deadline_); !attended) return attended;
+  }
   const auto ready = launch_->wait(left_until(deadline_));
   if (!ready) return ready.error();
   seat_.raylet_address = ready->raylets.begin()->second;
-  if (meeting_ != nullptr) meeting_->answer({});
-  return rendezvous_ == nullptr ? Result<void>() : wait_for_nodes();
+  welcome_guests();
+  if (!has_several_nodes()) return {};
+  const auto joined = wait_for_nodes();
+  // Nobody needs it any more, unless nodes are missing that may still come, or an MPI comes next.
+  if (joined && settings_.is_auto("min_nodes") && !options_.all_ranks) rendezvous_.reset();
+  return joined;
 }
 
 Result<void> LaunchedCluster::be_other_leader(RayletOptions raylet) {
@@ -188,7 +246,7 @@ Result<void> LaunchedCluster::be_other_leader(RayletOptions raylet) {
   const auto ready = launch_->wait(left_until(deadline_));
   if (!ready) return ready.error();
   seat_.raylet_address = ready->raylets.begin()->second;
-  if (meeting_ != nullptr) meeting_->answer({});
+  welcome_guests();
   return {};
 }
 

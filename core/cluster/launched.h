@@ -47,7 +47,7 @@ class LaunchedCluster {
     std::string raylet_address;
     std::string session_directory;
     std::string interface;  // Numeric; empty: the cluster is on this host alone.
-    base::JobId job;
+    base::JobId job;        // Made by rank 0; the others are members of it.
   };
   const Seat& seat() const { return seat_; }
   const os::Secret& secret() const { return *secret_; }
@@ -67,6 +67,9 @@ class LaunchedCluster {
   base::Result<void> be_rank_zero(RayletOptions raylet);
   base::Result<void> be_other_leader(RayletOptions raylet);
   base::Result<void> choose_way();
+  bool has_several_nodes() const { return !identity().is_one_node(); }
+  void welcome_guests();
+  base::Result<void> take_seat(const std::string& bytes);
   base::Result<void> gather(RayletOptions& raylet);
   base::Result<void> start_raylet(RayletOptions raylet);
   base::Result<void> listen_at(const std::string& towards);

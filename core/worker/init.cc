@@ -136,6 +136,7 @@ class DriverSession final : public SessionImpl {
     if (!settings) return settings.error();
     settings_ = std::move(*settings);
     if (!identity->is_launched() || identity->is_alone()) return embed();
+    if (options.all_ranks) return Error{Code::kInvalid, "ranks = all under a launcher is not there yet"};
     return be_task({.identity = std::move(*identity),
                     .all_ranks = options.all_ranks,
                     .slurm_conf = std::string(slurm::value_of(environment, "SLURM_CONF"))});

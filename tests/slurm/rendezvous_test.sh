@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# rendezvous_test.sh APP, inside with-slurm.sh 4: each way in which nodes find each other, and nodes that are late or missing.
+set -euo pipefail
+. "$FIXTURE/launch_lib.sh"
+app=$1
+
+for mpi in none pmi2 pmix; do
+  if [[ $mpi == pmix && ! $(srun --mpi=list 2>&1) == *pmix* ]]; then echo "rendezvous_test: no mpi/pmix here"; continue; fi
+  run 40 srun -Q --mpi=$mpi -N4 -n4 "$app" nodes
+  expect 0 "$(nodes 1 2 3 4)" "srun --mpi=$mpi"
+  run 40 srun -Q --mpi=$mpi -w 'n[1-2]' -N2 -n4 "$app" nodes 9
+  expect 9 "$(nodes 1 2)" "srun --mpi=$mpi with two tasks a node"
+done
+
+export MOBULA_RENDEZVOUS_DIR=$FIXTURE_SHARED/meet
+MOBULA_RENDEZVOUS=file run 40 srun -Q -N4 -n4 "$app" nodes
+expect 0 "$(nodes 1 2 3 4)" "through a file"
+[[ $(stat -c %a "$MOBULA_RENDEZVOUS_DIR") == 700 && -z $(ls "$MOBULA_RENDEZVOUS_DIR") ]] || fail "the file stayed, or its directory is open"
+chmod 755 "$MOBULA_RENDEZVOUS_DIR"
+MOBULA_RENDEZVOUS=file run 40 srun -Q -w 'n[1-2]' -N2 -n2 "$app" nodes
+[[ $rc != 0 && $out == *"open to others"* ]] || fail "a directory that others may read was taken: $out"
+rmdir "$MOBULA_RENDEZVOUS_DIR"
+unset MOBULA_RENDEZVOUS_DIR
+
+MOBULA_RENDEZVOUS=pmix run 40 srun -Q --mpi=none -w 'n[1-2]' -N2 -n2 "$app" nodes
+[[ $rc != 0 && $out == *"cannot find each other"*"--mpi=pmix"*"pmi2"* ]] || fail "no way at all: exit code $rc: $out"
+
+# The third node comes a second later.
+late='if [ "$SLURM_NODEID" = 2 ]; then sleep 1; fi; exec "$0" nodes'
+run 40 srun -Q -w 'n[1-3]' -N3 -n3 sh -c "$late" "$app"
+expect 0 "$(nodes 1 2 3)" "a node that is late"
+
+# Longer than the timeout, however slow the machine.
+missing='if [ "$SLURM_NODEID" = 2 ]; then exec sleep 14; fi; exec "$0" nodes'
+MOBULA_START_TIMEOUT=10 run 40 srun -Q -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
+[[ $rc != 0 && $out == *"2 of 3 tasks"*"missing: n3"* ]] || fail "a node that does not come: exit code $rc: $out"
+MOBULA_START_TIMEOUT=10 MOBULA_MIN_NODES=2 run 40 srun -Q -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
+[[ $rc == 0 && $out == *"going on without all nodes"*"missing: n3"* && $out == *"n2 n2"* ]] ||
+  fail "enough nodes: exit code $rc: $out"

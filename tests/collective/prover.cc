@@ -59,6 +59,11 @@ class Rank {
         moved = true;
       }
       if (received_.size() != receives_) return moved;
+      // Without any buffer on the way: a round ends only when what it sends has been taken.
+      for (std::size_t i = begin(); i < end(); ++i) {
+        const Step& step = plan_.steps[i];
+        if (step.kind == StepKind::kSend && !channels[{rank_, step.peer}].empty()) return moved;
+      }
       for (std::size_t i = begin(); i < end(); ++i) local(plan_.steps[i]);
       ++round_;
       entered_ = false;
@@ -211,11 +216,6 @@ std::string prove(const World& world) {
           return "rank " + std::to_string(r) + ", element " + std::to_string(i) + " holds element " +
                  std::to_string(got->index) + " of ranks " + got->ranks.to_string();
         }
-      }
-    }
-    for (const auto& [pair, channel] : channels) {
-      if (!channel.empty()) {
-        return "nobody takes a message from " + std::to_string(pair.first) + " to " + std::to_string(pair.second);
       }
     }
   } catch (const Wrong& wrong) {

@@ -175,6 +175,7 @@ void Group::advance(std::map<RunKey, std::unique_ptr<Active>>::iterator at, Wire
   active.run.advance(wire, header, credits);
   if (!active.run.done()) return;
   active.call->done = true;
+  ++calls_ended_;
   runs_.erase(at);
 }
 

@@ -58,6 +58,7 @@ class Group {
   Place place() const { return place_; }
   const std::optional<Failure>& failure() const { return failure_; }
   bool idle() const { return runs_.empty(); }
+  std::uint64_t calls_ended() const { return calls_ended_; }
 
   // Begins a call of all members.  `reduction` is copied.
   std::shared_ptr<Call> begin(Plan plan, const Signature& signature, const Run::Buffers& buffers,
@@ -72,6 +73,8 @@ class Group {
   void pump(Wire& wire);
   // A member's process has ended, or does not answer.
   void lose(int rank, const std::string& why, Wire& wire);
+  // Ends every call on every member, though nobody is known to be dead.
+  void give_up(const std::string& why, Wire& wire) { fail({{}, why}, wire); }
 
   // For errors and for people: the calls under way and whom each waits for.
   std::string describe() const;
@@ -131,6 +134,7 @@ class Group {
   GroupKey key_;
   Place place_;
   std::uint64_t next_ = 0;
+  std::uint64_t calls_ended_ = 0;
   std::vector<PeerState> peers_;
   std::map<RunKey, std::unique_ptr<Active>> runs_;
   std::multimap<RunKey, Early> early_;

@@ -38,6 +38,8 @@ enum class MessageKind : std::uint8_t {
   kPiece,   // Payload: bytes [offset, offset + payload) of the `total` of one step.
   kCredit,  // Payload: what has been consumed, by call.
   kFailed,  // The group has failed; payload: Failure, encoded.
+  kPing,    // Are you there?  From `from` to rank `count`.  Answered by whoever drives the group, not by the group.
+  kPong,    // Payload: what this process is doing, as text.
 };
 
 // In front of each message between two members.  Fixed layout.

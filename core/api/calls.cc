@@ -8,12 +8,6 @@
 
 namespace mobula {
 
-namespace {
-Communicator own_rank;  // Written by the constructor's thunk, before any method of the actor can run.
-}  // namespace
-
-const Communicator& self() { return own_rank; }
-
 runtime::ActorRef get_actor_ref(std::string_view name, std::string_view ns) {
   auto found = runtime::require_current().get_actor(std::string(name), std::string(ns));
   if (!found) detail::throw_error(found.error());
@@ -21,8 +15,6 @@ runtime::ActorRef get_actor_ref(std::string_view name, std::string_view ns) {
 }
 
 namespace detail {
-
-void set_self(Communicator self) { own_rank = self; }
 
 std::optional<base::Time> deadline_of(TimeLimit limit) {
   if (limit.never()) return std::nullopt;

@@ -105,6 +105,24 @@ std::string Error::report() const {
   return out;
 }
 
+std::vector<int> CollectiveError::dead_ranks() const {
+  constexpr std::string_view kPrefix = "dead ranks:";  // As core/worker/collectives.cc writes it.
+  std::vector<int> out;
+  for (std::string_view line : evidence()) {
+    if (!line.starts_with(kPrefix)) continue;
+    line.remove_prefix(kPrefix.size());
+    while (!line.empty()) {
+      line.remove_prefix(1);
+      int rank = 0;
+      const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), rank);
+      if (error != std::errc()) break;
+      out.push_back(rank);
+      line.remove_prefix(static_cast<std::size_t>(end - line.data()));
+    }
+  }
+  return out;
+}
+
 namespace detail {
 
 template <>

@@ -38,6 +38,7 @@ class ActorClient {
   void on_info(const proto::ActorInfo& info) { directory_.on_info(info); }
   void on_peer_lost(Peer& peer) { directory_.on_peer_lost(peer); }
   void fail_all(const ErrorInfo& error);
+  ActorDirectory& directory() { return directory_; }
 
  private:
   Engine& engine_;

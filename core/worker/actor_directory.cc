@@ -70,6 +70,7 @@ void ActorDirectory::subscribe(ActorState& actor) {
         state->phase = ActorState::Phase::kDead;
         state->death = ErrorInfo{.kind = ErrorKind::kActorDied, .what = info.error().what};
         calls_.flush(*state);
+        if (changed_) changed_(*state);
       });
 }
 
@@ -104,6 +105,7 @@ void ActorDirectory::on_info(const proto::ActorInfo& info) {
       break;
     default: actor->phase = ActorState::Phase::kPending; break;
   }
+  if (changed_) changed_(*actor);
   engine_.notify();
 }
 

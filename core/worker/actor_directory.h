@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -27,6 +28,8 @@ class ActorDirectory {
   // An actor that the GCS has told of, under whatever name it was asked for.
   ActorRef found(const ActorId& id, const proto::ActorInfo& info);
 
+  // Told under the engine's lock of each change.  Once.
+  void tell_changes_to(std::function<void(const ActorState&)> listener) { changed_ = std::move(listener); }
   void subscribe(ActorState& actor);
   void on_info(const proto::ActorInfo& info);
   void on_peer_lost(Peer& peer);
@@ -52,6 +55,7 @@ class ActorDirectory {
   ActorCalls& calls_;
   std::unordered_map<ActorId, std::weak_ptr<ActorState>> actors_;
   std::unordered_map<ActorId, Arguments> constructor_arguments_;
+  std::function<void(const ActorState&)> changed_;
 };
 
 }  // namespace mobula::runtime

@@ -15,7 +15,7 @@ template <class Header>
 bool read_header(base::ConstBytes bytes, Header& header) {
   if (bytes.size() != sizeof header) return false;
   std::memcpy(&header, bytes.data(), sizeof header);
-  return header.version == kMessageVersion;
+  return header.version == Header().version;
 }
 
 }  // namespace
@@ -40,6 +40,7 @@ void Dispatch::message(Peer& from, Hot type, base::ConstBytes header, base::Cons
   CancelHeader cancel;
   ObjectHeader object;
   TellHeader tell;
+  collective::MessageHeader collective;
   switch (type) {
     case Hot::kCall:
       if (read_header(header, call)) return p_->executor.on_call(from, call, payload);
@@ -65,6 +66,9 @@ void Dispatch::message(Peer& from, Hot type, base::ConstBytes header, base::Cons
     case Hot::kTold:
       if (read_header(header, tell) && p_->references.borrows().on_told(from, tell, payload)) return;
       break;
+    case Hot::kCollective:
+      if (read_header(header, collective)) return p_->collectives.on_message(from, collective, payload);
+      break;
     case Hot::kLocation:
       if (read_header(header, object)) return p_->references.values().on_location(object, payload);
       break;
@@ -80,6 +84,7 @@ void Dispatch::peer_lost(Peer& peer) {
   p_->references.borrows().hold_for(peer, p_->calls.references_at(peer));
   p_->references.borrows().hold_for(peer, p_->executor.take_returned(peer));
   const std::vector<ObjectRef> covered = p_->executor.covered_by(peer);
+  p_->collectives.on_peer_lost(peer);
   p_->submitter.on_peer_lost(peer);
   p_->actors.on_peer_lost(peer);
   p_->references.on_peer_lost(peer, covered);

@@ -4,6 +4,7 @@
 
 #include "core/worker/actor_client.h"
 #include "core/worker/calls.h"
+#include "core/worker/collectives.h"
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
 #include "core/worker/links.h"
@@ -26,12 +27,14 @@ class Dispatch final : public LinkHandler {
     Submitter& submitter;
     ActorClient& actors;
     Executor& executor;
+    Collectives& collectives;
     ProcessMetrics& metrics;
   };
   // The links exist before what their messages are for.  Once, before the first progress.
   void begin(const Parts& parts) { p_.emplace(parts); }
 
   void message(Peer& from, Hot type, base::ConstBytes header, base::ConstBytes payload) override;
+  void writable(Peer& peer) override { p_->collectives.on_writable(peer); }
   void peer_lost(Peer& peer) override;
 
  private:

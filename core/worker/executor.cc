@@ -353,6 +353,15 @@ void Executor::create_actor(const proto::CreateActor& request) {
   enqueue(call);
 }
 
+std::string Executor::describe_running() const {
+  std::string out;
+  for (const RunningCall* call : running_) {
+    if (!out.empty()) out += ", ";
+    out += (call->state == RunningCall::State::kSuspended ? "waiting in " : "running ") + function_name(*call->entry);
+  }
+  return out.empty() ? "running nothing" : out;
+}
+
 void Executor::exit_when_idle() {
   exiting_ = true;
   p_.engine.notify();

@@ -60,6 +60,9 @@ class Executor {
   void wait_began();
   void wait_ended();
 
+  // The user's functions that run now, for people.
+  std::string describe_running() const;
+
   const Parts& parts() const { return p_; }
   HostedActor& actor() { return actor_; }
 

@@ -99,6 +99,7 @@ void Links::flush(Peer& peer) {
     }
     peer.backlog_bytes -= first.payload.size();
     peer.backlog.pop_front();
+    if (peer.backlog.empty()) return handler_.writable(peer);
   }
 }
 

@@ -38,6 +38,7 @@ struct Peer {
 class LinkHandler {
  public:
   virtual void message(Peer& from, Hot type, base::ConstBytes header, base::ConstBytes payload) = 0;
+  virtual void writable(Peer& peer) = 0;   // Nothing waits for room any more.
   virtual void peer_lost(Peer& peer) = 0;  // Once per peer; its process has ended, for us.
 
  protected:

@@ -21,6 +21,7 @@ enum class Hot : std::uint16_t {
   kTold,         // TellHeader; payload: AnswerWires.
   kLocation,     // ObjectHeader; payload: NodeId.  A secondary copy was made there.
   kTakeBack,     // CancelHeader, call unused: answer every task of mine that has not begun with kReturned.
+  kCollective,   // collective::MessageHeader.
 };
 
 // The second word of every header.

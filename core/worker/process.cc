@@ -72,7 +72,7 @@ base::Result<std::unique_ptr<Process>> Process::join(const ProcessOptions& optio
       objstore::StoreClient::attach(std::move(r.store_descriptors[0]), std::move(r.store_descriptors[1]), r.store_slot);
   if (!store) return store.error();
   p.attach_spin_page(r.spin_page);
-  p.build_parts(std::move(*store));
+  p.build_parts(std::move(*store), options.collectives);
   if (p.metrics_.file().valid()) {
     const int page = p.metrics_.file().get();
     (void)p.raylet_->rpc().notify(proto::METRICS_PAGE, proto::Empty(), {&page, 1});
@@ -90,7 +90,7 @@ void Process::attach_spin_page(const os::Fd& page) {
   spin_tokens_ = SpinTokens::attach({spin_page_.data(), spin_page_.size()});
 }
 
-void Process::build_parts(objstore::StoreClient store) {
+void Process::build_parts(objstore::StoreClient store, const Collectives::Options& collectives) {
   store_ = std::make_unique<LocalStore>(engine_, *raylet_, std::move(store));
   references_ = std::make_unique<References>(engine_, *links_, *raylet_, *store_, metrics_);
   calls_ = std::make_unique<Calls>(tasks_, *links_, *references_, metrics_);
@@ -99,6 +99,9 @@ void Process::build_parts(objstore::StoreClient store) {
   cancellation_ = std::make_unique<Cancellation>(tasks_, *submitter_, *actors_);
   executor_ = std::make_unique<Executor>(
       Executor::Parts{engine_, *links_, *references_, *store_, *raylet_, *cancellation_, metrics_});
+  collectives_ = std::make_unique<Collectives>(engine_, *links_, actors_->directory(), collectives);
+  collectives_->describe_with([this] { return executor_->describe_running(); });
+  actors_->directory().tell_changes_to([this](const ActorState& actor) { collectives_->on_actor_changed(actor); });
   waits_ = std::make_unique<Waits>(engine_, *references_, *executor_,
                                    is_driver_ ? Waits::Continuations::kWhileWaiting : Waits::Continuations::kElsewhere);
   puts_ = std::make_unique<Puts>(Puts::Parts{engine_, *links_, *store_, *references_, scopes_, metrics_});
@@ -107,7 +110,7 @@ void Process::build_parts(objstore::StoreClient store) {
   news_ = std::make_unique<RayletNews>(
       RayletNews::Parts{engine_, *links_, *raylet_, *references_, *submitter_, *actors_, *executor_, *time_left_},
       is_driver_ ? RayletNews::Reader::kDriver : RayletNews::Reader::kWorker);
-  dispatch_.begin({engine_, *links_, *references_, *calls_, *submitter_, *actors_, *executor_, metrics_});
+  dispatch_.begin({engine_, *links_, *references_, *calls_, *submitter_, *actors_, *executor_, *collectives_, metrics_});
   news_->serve();
 }
 

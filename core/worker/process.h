@@ -10,6 +10,7 @@
 #include "core/worker/actor_client.h"
 #include "core/worker/calls.h"
 #include "core/worker/cancellation.h"
+#include "core/worker/collectives.h"
 #include "core/worker/dispatch.h"
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
@@ -37,6 +38,7 @@ struct ProcessOptions {
   std::string raylet_address;
   std::uint64_t start_token = 0;
   TransportChoice transports;
+  Collectives::Options collectives;
   proto::Register registration;  // What init() knows: exe, argv, environment, ...
   base::Duration join_timeout = std::chrono::seconds(30);
 };
@@ -76,6 +78,7 @@ class Process final : public Runtime {
   bool when_ready(const ObjectRef& ref, Continuation& continuation) override {
     return waits_->when_ready(ref, continuation);
   }
+  CollectiveRuntime* collectives() override { return collectives_.get(); }
   bool cancelled() const override;
   TaskContext context() const override;
   Result<std::string> cluster_status_json() override;
@@ -90,7 +93,7 @@ class Process final : public Runtime {
   Process(const ProcessOptions& options, CallScope root);
 
   void attach_spin_page(const os::Fd& page);
-  void build_parts(objstore::StoreClient store);
+  void build_parts(objstore::StoreClient store, const Collectives::Options& collectives);
 
   const bool is_driver_;
   base::JobId job_;
@@ -112,6 +115,7 @@ class Process final : public Runtime {
   std::unique_ptr<ActorClient> actors_;
   std::unique_ptr<Cancellation> cancellation_;
   std::unique_ptr<Executor> executor_;
+  std::unique_ptr<Collectives> collectives_;
   std::unique_ptr<Waits> waits_;
   std::unique_ptr<Puts> puts_;
   std::unique_ptr<ReferenceCodec> reference_codec_;

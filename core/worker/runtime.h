@@ -18,6 +18,7 @@
 #include "core/base/resources.h"
 #include "core/base/result.h"
 #include "core/worker/codec.h"
+#include "core/worker/collective_runtime.h"
 #include "core/worker/function_table.h"
 #include "core/worker/object.h"
 
@@ -210,6 +211,9 @@ class Runtime {
   virtual Result<ObjectRef> put(Encoder&& value) = 0;
   virtual Result<std::unique_ptr<WritableObject>> allocate(std::size_t payload_bytes) = 0;
   virtual ObjectRef seal(std::unique_ptr<WritableObject> object) = 0;
+
+  // ---- groups.  Null where there are none.
+  virtual CollectiveRuntime* collectives() = 0;
 
   // Blocks until `count` of the refs are settled (with kYes: their bytes here, or in error) or the deadline has
   // passed (nullopt: never).  Returns how many are.  In a task the worker's CPU is given back meanwhile.

@@ -38,6 +38,7 @@ class LocalRuntime final : public runtime::Runtime {
   std::size_t wait(std::span<const runtime::ObjectRef> refs, std::size_t count, std::optional<runtime::Time> deadline,
                    runtime::FetchLocal fetch) override;
   bool when_ready(const runtime::ObjectRef& ref, runtime::Continuation& continuation) override;
+  runtime::CollectiveRuntime* collectives() override { return nullptr; }
   runtime::TaskContext context() const override;
   runtime::Result<std::string> cluster_status_json() override;
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "mobula/communicator.h"
 #include "mobula/detail/call.h"
 
 namespace mobula {
@@ -14,16 +15,7 @@ namespace mobula {
 template <class A>
 class ActorHandle;
 
-// self(): which member of its group this actor is.  Outside groups rank 0 of 1.
-struct Communicator {
-  int rank = 0;
-  int size = 1;
-};
-const Communicator& self();
-
 namespace detail {
-
-void set_self(Communicator self);  // Of this process, by the constructor of a group's member.
 
 template <auto M, class A>
 struct MethodTag {};

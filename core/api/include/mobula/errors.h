@@ -132,8 +132,11 @@ class Unschedulable final : public detail::ErrorOf<Error, std::runtime_error> {
 class PendingCallsLimit final : public detail::ErrorOf<Error, std::runtime_error> {
   using ErrorOf::ErrorOf;
 };
+// A member of the group has died or hangs, or the calls of its members do not fit each other.
 class CollectiveError final : public detail::ErrorOf<Error, std::runtime_error> {
+ public:
   using ErrorOf::ErrorOf;
+  std::vector<int> dead_ranks() const;  // Empty when nobody is known to be dead.
 };
 // A wrong argument, or a call in the wrong state.
 class InvalidArgument final : public detail::ErrorOf<Error, std::invalid_argument> {

@@ -22,6 +22,9 @@ std::shared_ptr<const GroupSpec> copy_options(const GroupOptions& options);
 // The members' options: of a named group, member i is called "name/i".
 runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank);
 
+// Makes the actors, in this order, members of a new group: the first call that each gets.
+void join_members(std::span<const runtime::ActorRef> members);
+
 template <class A, class... P>
 struct MemberFunction {
   static void body(Invocation& invocation) {
@@ -113,6 +116,11 @@ class GroupFactory {
       out.add_plain(spec.size);
       (Arg<detail::ConstructorArgument<X>>(arguments).add_to(out), ...);
       members.emplace_back(detail::create_actor(*entry, detail::member_options(spec, rank), std::move(out)));
+    }
+    if (members.size() > 1) {
+      std::vector<runtime::ActorRef> actors;
+      for (const ActorHandle<A>& member : members) actors.push_back(member.actor());
+      detail::join_members(actors);
     }
     return GroupHandle<A>(std::move(members));
   }

@@ -7,6 +7,7 @@
 
 #include "mobula/actor.h"
 #include "mobula/array.h"
+#include "mobula/communicator.h"
 #include "mobula/errors.h"
 #include "mobula/group.h"
 #include "mobula/init.h"

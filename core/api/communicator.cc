@@ -1,0 +1,186 @@
+#include "mobula/communicator.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <numeric>
+#include <string>
+
+#include "core/api/runtime_access.h"
+#include "core/base/ids.h"
+#include "mobula/errors.h"
+#include "mobula/group.h"
+
+namespace mobula {
+
+namespace {
+
+Communicator own;  // Written by the constructor's thunk and by the call that joins, before any method can run.
+
+using MemberId = std::array<std::uint32_t, 7>;
+static_assert(sizeof(MemberId) == sizeof(base::ActorId));
+
+constexpr std::uint32_t kFirstEpoch = 1;
+
+runtime::CollectiveRuntime& collectives() {
+  runtime::CollectiveRuntime* found = runtime::require_current().collectives();
+  if (found == nullptr) detail::throw_invalid("this process takes part in no groups");
+  return *found;
+}
+
+struct JoinTag {};
+
+// What each member is told before anything else: who all are.
+void join_body(detail::Invocation& invocation) {
+  detail::ArgumentReader reader(invocation, 2);
+  const auto id = detail::read_argument<std::uint64_t>(reader);
+  const auto members = detail::read_argument<std::vector<MemberId>>(reader);
+  if (!reader.ok()) return;
+  std::vector<base::ActorId> ids;
+  for (const MemberId& member : members) ids.push_back(base::ActorId::from_bytes(member.data()));
+  const collective::GroupKey key{id, kFirstEpoch};
+  own = Communicator(own.rank, own.size, key);
+  collectives().join(key, own.rank, ids);
+  detail::deliver_void(invocation);
+}
+
+using Join = detail::Registered<JoinTag, detail::FunctionKind::kMethod, &join_body>;
+
+// A group of one needs nobody: its calls are copies.
+void run_alone(const runtime::CollectiveCall& call) {
+  using collective::Operation;
+  const collective::Request& r = call.request;
+  if (r.operation == Operation::kExclusiveScan || r.operation == Operation::kBarrier || call.output == call.input) return;
+  const std::size_t count = r.counts.empty() ? r.count : r.counts[0];
+  if (call.output != nullptr && count != 0) std::memmove(call.output, call.input, count * r.element_bytes);
+}
+
+}  // namespace
+
+const Communicator& self() { return own; }
+
+namespace detail {
+
+void set_self(const Communicator& self) { own = self; }
+
+void join_members(std::span<const runtime::ActorRef> members) {
+  std::vector<MemberId> ids;
+  for (const runtime::ActorRef& member : members) {
+    MemberId id{};
+    std::memcpy(id.data(), member.id().words.data(), sizeof id);
+    ids.push_back(id);
+  }
+  // Of the first member, whose id nobody else has.
+  const std::uint64_t group = base::hash64({reinterpret_cast<const char*>(ids[0].data()), sizeof ids[0]});
+  for (const runtime::ActorRef& member : members) {
+    runtime::Arguments arguments;
+    arguments.add_plain(group);
+    Encoder list;
+    encode(list, ids);
+    arguments.add(std::move(list));
+    ObjectRef joined;
+    call_method(member, *Join::entry, std::move(arguments), {&joined, 1});
+  }
+}
+
+const collective::Reduction& reduction_of(collective::DataType type, ReduceOp op) {
+  const auto operation = static_cast<collective::ReduceOp>(op);
+  const collective::Reduction* found = collective::find_reduction(type, operation);
+  if (found == nullptr) {
+    throw_invalid(std::string("there is no ") + collective::name_of(operation) + " of " + collective::name_of(type));
+  }
+  return *found;
+}
+
+std::uint32_t reduction_id(const std::type_info& tag) {
+  return static_cast<std::uint32_t>(base::hash64(tag.name())) | 0x8000'0000u;
+}
+
+runtime::PendingCollective begin_collective(const runtime::CollectiveCall& call) { return collectives().begin(call); }
+
+bool collective_ended(const runtime::PendingCollective& pending) {
+  return pending.call == nullptr || collectives().ended(pending);
+}
+
+void await_collective(const runtime::PendingCollective& pending) {
+  if (pending.call == nullptr) return;
+  if (const auto failed = collectives().wait(pending)) throw_error(*failed);
+}
+
+void check_root(int root, int size) {
+  if (root >= 0 && root < size) return;
+  throw_invalid("rank " + std::to_string(root) + " in a group of " + std::to_string(size));
+}
+
+void check_length(std::size_t given, std::size_t wanted, const char* what) {
+  if (given == wanted) return;
+  throw_invalid(std::string(what) + " has " + std::to_string(given) + " elements where it needs " +
+                std::to_string(wanted));
+}
+
+std::size_t sum_of(std::span<const std::size_t> counts, int size) {
+  check_length(counts.size(), static_cast<std::size_t>(size), "the list of counts");
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+}
+
+}  // namespace detail
+
+CollectiveHandle Communicator::begin(collective::Operation operation, int root, std::size_t count,
+                                     std::size_t element_bytes, const void* in, void* out,
+                                     const collective::Reduction* reduction, std::span<const std::size_t> counts,
+                                     std::span<const std::size_t> receives) const {
+  detail::check_root(root, size);
+  runtime::CollectiveCall call;
+  call.group = key_;
+  call.request = {operation, root, count, element_bytes, {counts.begin(), counts.end()}, {receives.begin(), receives.end()}};
+  call.reduction = reduction;
+  call.input = in;
+  call.output = out;
+  if (size > 1) return CollectiveHandle(detail::begin_collective(call));
+  run_alone(call);
+  return CollectiveHandle({key_, operation, nullptr});
+}
+
+CollectiveHandle Communicator::message(int to, int from, std::size_t bytes, const void* out, void* in) const {
+  const int other = to >= 0 ? to : from;
+  detail::check_root(other, size);
+  if (other == rank) {
+    detail::throw_invalid("rank " + std::to_string(rank) + " sends to or receives from itself",
+                          "copy the data instead");
+  }
+  runtime::CollectiveCall call;
+  call.group = key_;
+  call.request.operation = collective::Operation::kSendReceive;
+  call.request.count = bytes;
+  call.to = to;
+  call.from = from;
+  call.input = out;
+  call.output = in;
+  return CollectiveHandle(detail::begin_collective(call));
+}
+
+Communicator Communicator::split(int color, int key) const {
+  struct Wish {
+    int color;
+    int key;
+  };
+  const Wish mine{color, key};
+  std::vector<Wish> all(static_cast<std::size_t>(size));
+  allgather(std::span<const Wish>(&mine, 1), std::span<Wish>(all));
+  const std::uint32_t number = ++splits_;
+  if (color < 0 || size == 1) return {};
+  std::vector<int> ranks;
+  for (int r = 0; r < size; ++r) {
+    if (all[static_cast<std::size_t>(r)].color == color) ranks.push_back(r);
+  }
+  std::ranges::stable_sort(ranks, {}, [&](int r) { return all[static_cast<std::size_t>(r)].key; });
+  const int position = static_cast<int>(std::ranges::find(ranks, rank) - ranks.begin());
+  if (ranks.size() == 1) return {};
+  const std::string name = std::to_string(key_.id) + "/" + std::to_string(key_.epoch) + "/" + std::to_string(number) +
+                           "/" + std::to_string(color);
+  const collective::GroupKey part{base::hash64(name), kFirstEpoch};
+  collectives().join_part(part, key_, ranks);
+  return {position, static_cast<int>(ranks.size()), part};
+}
+
+}  // namespace mobula

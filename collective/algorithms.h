@@ -7,13 +7,13 @@
 #include "collective/blocks.h"
 #include "collective/plan.h"
 
-// Collective algorithms as pure functions from a rank's place to its plan.  Times below are in the usual model: a message
-// of S bytes takes alpha + S beta; n ranks; S bytes a rank (Thakur, Rabenseifner, Gropp: Optimization of Collective
-// Communication Operations in MPICH, 2005).  Every function accepts any size >= 1 and gives an empty plan, or only
-// copies, for 1.  Counts are in elements.
+// Collective algorithms as pure functions from a rank's place to its plan.  Times below are in the usual model: a
+// message of S bytes takes alpha + S beta; n ranks; S bytes a rank (Thakur, Rabenseifner, Gropp: Optimization of
+// Collective Communication Operations in MPICH, 2005).  Every function accepts any size >= 1 and gives an empty plan,
+// or only copies, for 1.  Counts are in elements.
 //
-// "In place" is the caller's: kInput may be kOutput's memory (at the rank's own block where the lengths differ), unless an
-// algorithm says that it needs them apart.
+// "In place" is the caller's: kInput may be kOutput's memory (at the rank's own block where the lengths differ), unless
+// an algorithm says that it needs them apart.
 namespace mobula::collective {
 
 struct Place {
@@ -46,8 +46,8 @@ Plan reduce_scatter_ring(Place place, const Blocks& blocks);      // (n - 1) (al
 Plan reduce_scatter_pairwise(Place place, const Blocks& blocks);  // the same messages, straight to whom they are for
 
 // Everybody's kOutput becomes all kInputs (each its rank's block long) in rank order.
-Plan allgather_ring(Place place, const Blocks& blocks);   // (n - 1) (alpha + S/n beta)
-Plan allgather_bruck(Place place, std::size_t each);      // ceil(lg n) alpha + (n - 1)/n S beta; equal blocks
+Plan allgather_ring(Place place, const Blocks& blocks);  // (n - 1) (alpha + S/n beta)
+Plan allgather_bruck(Place place, std::size_t each);     // ceil(lg n) alpha + (n - 1)/n S beta; equal blocks
 
 // The root's kOutput becomes all kInputs in rank order, and the reverse.
 Plan gather_binomial(Place place, int root, std::size_t each);

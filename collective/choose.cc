@@ -11,9 +11,12 @@ namespace {
 constexpr std::size_t kAny = ~std::size_t{0};
 constexpr std::size_t kChainSegmentBytes = 64 * 1024;
 
-constexpr std::array kAlgorithmNames{"dissemination", "binomial",           "chain",        "scatter_allgather",
-                                     "ring_gather",   "recursive_doubling", "rabenseifner", "ring",
-                                     "pairwise",      "bruck",              "linear",       "hillis_steele"};
+constexpr std::array kAlgorithmNames{"dissemination", "binomial",
+                                     "chain",         "scatter_allgather",
+                                     "ring_gather",   "recursive_doubling",
+                                     "rabenseifner",  "ring",
+                                     "pairwise",      "bruck",
+                                     "linear",        "hillis_steele"};
 
 bool can(Operation operation, Algorithm algorithm) {
   using A = Algorithm;
@@ -115,9 +118,10 @@ base::Result<void> Table::override_with(std::string_view text) {
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
     const auto rule = parse_rule(part);
     if (!rule) {
-      return base::Error{base::Code::kInvalid, "'" + std::string(part) +
-                                                   "' is no rule for collectives: want OPERATION[<=BYTES][@RANKS]:ALGORITHM "
-                                                   "as `mobula config collectives` prints them"};
+      return base::Error{base::Code::kInvalid,
+                         "'" + std::string(part) +
+                             "' is no rule for collectives: want OPERATION[<=BYTES][@RANKS]:ALGORITHM "
+                             "as `mobula config collectives` prints them"};
     }
     first.push_back(*rule);
   }

@@ -34,8 +34,8 @@ struct Rule {
   Algorithm algorithm;
 };
 
-// Which algorithm an operation uses: the first rule that fits, by operation, bytes and size.  The same on every rank for
-// the same arguments.
+// Which algorithm an operation uses: the first rule that fits, by operation, bytes and size.  The same on every rank
+// for the same arguments.
 class Table {
  public:
   Table();  // What was measured to be good; docs/performance.md.
@@ -57,8 +57,8 @@ struct Request {
   int root = 0;
   std::size_t count = 0;  // Reductions, scans, broadcast: of the buffer.  Others: of a block.
   std::size_t element_bytes = 1;
-  // Where blocks differ by rank: gather, allgather, reduce_scatter: each rank's; scatter: each rank's; alltoall: what this
-  // rank sends to each, and `receives` what it gets from each.  Empty: all have `count`.
+  // Where blocks differ by rank: gather, allgather, reduce_scatter: each rank's; scatter: each rank's; alltoall: what
+  // this rank sends to each, and `receives` what it gets from each.  Empty: all have `count`.
   std::vector<std::size_t> counts;
   std::vector<std::size_t> receives;
 };

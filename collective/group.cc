@@ -255,8 +255,8 @@ void Group::lose(int rank, const std::string& why, Wire& wire) {
   fail({{rank}, "rank " + std::to_string(rank) + " is lost: " + why}, wire);
 }
 
-// Each member that learns something new tells all others: whoever is alive hears of it from whoever heard first, even if
-// that one dies while it tells.
+// Each member that learns something new tells all others: whoever is alive hears of it from whoever heard first, even
+// if that one dies while it tells.
 void Group::fail(Failure failure, Wire& wire) {
   const std::size_t before = failure_ ? failure_->dead.size() : 0;
   const bool first = !failure_;

@@ -37,13 +37,13 @@ struct Call {
   bool ended() const { return done || failed; }
 };
 
-// One member's side of a group in one epoch: runs calls in the order in which they were begun, many at once, and ends all
-// of them on every member when one is lost or calls something else.  A machine without I/O: it is fed with messages and
-// losses, and sends through the Wire that is passed in.
+// One member's side of a group in one epoch: runs calls in the order in which they were begun, many at once, and ends
+// all of them on every member when one is lost or calls something else.  A machine without I/O: it is fed with messages
+// and losses, and sends through the Wire that is passed in.
 //
 // What is under way to a member and not consumed there is bounded: kRunBytes of one call, kPeerBytes of all, but that a
-// call may always use its own share while no older one has anything there.  So who runs ahead is held back, and calls that
-// were begun later never stand in the way of those that the other side waits for.
+// call may always use its own share while no older one has anything there.  So who runs ahead is held back, and calls
+// that were begun later never stand in the way of those that the other side waits for.
 class Group {
  public:
   static constexpr std::size_t kRunBytes = 256u << 10;

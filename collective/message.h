@@ -51,9 +51,9 @@ struct MessageHeader {
   std::int32_t root = 0;
   std::uint64_t group = 0;
   std::uint32_t epoch = 0;
-  std::int32_t from = 0;  // Rank.
+  std::int32_t from = 0;       // Rank.
   std::uint64_t sequence = 0;  // Of the operation in its group; kSendReceive: of the message from this rank to that.
-  std::uint32_t message = 0;  // The n-th from this rank to that one in the operation.
+  std::uint32_t message = 0;   // The n-th from this rank to that one in the operation.
   std::uint32_t reduction = 0;
   std::uint64_t count = 0;
   std::uint64_t element_bytes = 0;

@@ -32,8 +32,8 @@ std::string Plan::to_string() const {
       const Step& s = steps[at];
       out += std::string("  ") + name_of(s.kind);
       if (s.peer >= 0) out += " " + std::to_string(s.peer);
-      const bool receives = s.kind == StepKind::kReceive || s.kind == StepKind::kReceiveReduce ||
-                            s.kind == StepKind::kReceiveReduceFirst;
+      const bool receives =
+          s.kind == StepKind::kReceive || s.kind == StepKind::kReceiveReduce || s.kind == StepKind::kReceiveReduceFirst;
       if (!receives) out += " " + text(s.from);
       if (s.kind != StepKind::kSend) out += " -> " + text(s.to);
       out += "\n";

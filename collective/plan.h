@@ -36,9 +36,10 @@ struct Step {
 
 // What one rank does in one operation: rounds of steps.
 //
-// In a round all sends and receives go on at once, each peer is sent to at most once and received from at most once, and
-// nothing that is sent is written; then the copies and reductions run in order; then the next round begins.  A message of
-// no elements is a signal.  The n-th message from one rank to another is the n-th that the other receives from it.
+// In a round all sends and receives go on at once, each peer is sent to at most once and received from at most once,
+// and nothing that is sent is written; then the copies and reductions run in order; then the next round begins.  A
+// message of no elements is a signal.  The n-th message from one rank to another is the n-th that the other receives
+// from it.
 struct Plan {
   const char* algorithm = "";
   std::size_t scratch = 0;  // Elements.

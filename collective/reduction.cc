@@ -84,7 +84,8 @@ void apply(void* into, const void* first, const void* second, std::size_t count)
   const auto* a = static_cast<const T*>(first);
   const auto* b = static_cast<const T*>(second);
 #pragma GCC ivdep
-  for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<T>(Op::template of<W>(static_cast<W>(a[i]), static_cast<W>(b[i])));
+  for (std::size_t i = 0; i < count; ++i)
+    to[i] = static_cast<T>(Op::template of<W>(static_cast<W>(a[i]), static_cast<W>(b[i])));
 }
 
 template <class T>
@@ -109,7 +110,8 @@ template <class T>
 void fill(Table& table, DataType type) {
   auto& row = table[static_cast<std::size_t>(type)];
   const auto set = [&](ReduceOp op, auto function, void (*finish)(void*, std::size_t, int) = nullptr) {
-    const auto id = static_cast<std::uint32_t>(1 + static_cast<std::size_t>(type) * kOps + static_cast<std::size_t>(op));
+    const auto id =
+        static_cast<std::uint32_t>(1 + static_cast<std::size_t>(type) * kOps + static_cast<std::size_t>(op));
     row[static_cast<std::size_t>(op)] = {sizeof(T), function, finish, id};
   };
   set(ReduceOp::kSum, &apply<T, Sum>);
@@ -151,7 +153,7 @@ const Table& table() {
 }  // namespace
 
 const char* name_of(DataType type) {
-  constexpr std::array kNames{"int8",  "int16",  "int32",    "int64",   "uint8",   "uint16",    "uint32",
+  constexpr std::array kNames{"int8",   "int16",   "int32",    "int64",   "uint8",   "uint16",    "uint32",
                               "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
   return kNames.at(static_cast<std::size_t>(type));
 }

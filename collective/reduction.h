@@ -10,8 +10,20 @@
 namespace mobula::collective {
 
 enum class DataType : std::uint8_t {
-  kInt8, kInt16, kInt32, kInt64, kUint8, kUint16, kUint32, kUint64,
-  kFloat16, kBfloat16, kFloat32, kFloat64, kComplex64, kComplex128,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kUint8,
+  kUint16,
+  kUint32,
+  kUint64,
+  kFloat16,
+  kBfloat16,
+  kFloat32,
+  kFloat64,
+  kComplex64,
+  kComplex128,
 };
 enum class ReduceOp : std::uint8_t { kSum, kProduct, kMin, kMax, kAverage, kBitAnd, kBitOr, kBitXor };
 
@@ -36,10 +48,10 @@ template <class T>
 inline constexpr bool kHasDataType = false;
 template <class T>
 inline constexpr DataType kDataTypeOf = DataType::kInt8;
-#define MOBULA_DATA_TYPE(T, E)                        \
-  template <>                                         \
-  inline constexpr bool kHasDataType<T> = true;       \
-  template <>                                         \
+#define MOBULA_DATA_TYPE(T, E)                  \
+  template <>                                   \
+  inline constexpr bool kHasDataType<T> = true; \
+  template <>                                   \
   inline constexpr DataType kDataTypeOf<T> = DataType::E
 MOBULA_DATA_TYPE(float16, kFloat16);
 MOBULA_DATA_TYPE(bfloat16, kBfloat16);

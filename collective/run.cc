@@ -25,8 +25,13 @@ const char* name_of(Operation operation) {
 
 Run::Run(Plan plan, const Signature& signature, std::uint64_t sequence, const Buffers& buffers,
          const Reduction* reduction, int self, int size)
-    : plan_(std::move(plan)), signature_(signature), sequence_(sequence), buffers_(buffers), reduction_(reduction),
-      self_(self), size_(size) {
+    : plan_(std::move(plan)),
+      signature_(signature),
+      sequence_(sequence),
+      buffers_(buffers),
+      reduction_(reduction),
+      self_(self),
+      size_(size) {
   if (plan_.scratch != 0) {
     scratch_ = std::make_unique_for_overwrite<std::byte[]>(plan_.scratch * signature_.element_bytes);
   }
@@ -97,12 +102,8 @@ void Run::local(const Step& step) {
     case StepKind::kCopy:
       if (at(step.from) != at(step.to)) std::memcpy(at(step.to), at(step.from), n);
       break;
-    case StepKind::kReduce:
-      reduction_->apply(at(step.to), at(step.to), at(step.from), step.to.count);
-      break;
-    case StepKind::kReduceFirst:
-      reduction_->apply(at(step.to), at(step.from), at(step.to), step.to.count);
-      break;
+    case StepKind::kReduce: reduction_->apply(at(step.to), at(step.to), at(step.from), step.to.count); break;
+    case StepKind::kReduceFirst: reduction_->apply(at(step.to), at(step.from), at(step.to), step.to.count); break;
     case StepKind::kSend:
     case StepKind::kReceive:
     case StepKind::kReceiveReduce:

@@ -17,7 +17,8 @@ namespace mobula::collective {
 using base::Bytes;
 using base::ConstBytes;
 
-// Takes a message of at most kPieceBytesMax to a member.  False: no room now, nothing was taken.  What was taken is copied.
+// Takes a message of at most kPieceBytesMax to a member.  False: no room now, nothing was taken.  What was taken is
+// copied.
 class Wire {
  public:
   virtual bool send(int rank, const MessageHeader& header, ConstBytes payload) = 0;

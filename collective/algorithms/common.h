@@ -7,7 +7,8 @@ namespace mobula::collective::detail {
 // Ranks counted from the root.
 class Relative {
  public:
-  Relative(Place place, int root) : size_(place.size), root_(root), self_((place.rank - root + place.size) % place.size) {}
+  Relative(Place place, int root)
+      : size_(place.size), root_(root), self_((place.rank - root + place.size) % place.size) {}
   int self() const { return self_; }
   int rank(int relative) const { return (relative + root_) % size_; }
 
@@ -47,8 +48,8 @@ class Fold {
   int index_ = -1;
 };
 
-// The ring's two halves, as allreduce, reduce and reduce_scatter use them.  Blocks lie in `buffer`; after the first half
-// rank r has the whole of block (r + 1) mod n, or, with `shift` -1, its own.
+// The ring's two halves, as allreduce, reduce and reduce_scatter use them.  Blocks lie in `buffer`; after the first
+// half rank r has the whole of block (r + 1) mod n, or, with `shift` -1, its own.
 void ring_reduce_scatter(Plan& plan, Place place, const Blocks& blocks, Buffer buffer, int shift);
 void ring_allgather(Plan& plan, Place place, const Blocks& blocks, int first_block);
 

@@ -19,8 +19,8 @@ Plan alltoall_pairwise(Place place, const Blocks& sends, const Blocks& receives)
   return plan;
 }
 
-// Bruck, Ho, Kipnis, Upfal, Weathersby 1997.  Blocks are kept by their distance from this rank; in the round of bit b all
-// blocks whose distance has that bit travel b ranks on.
+// Bruck, Ho, Kipnis, Upfal, Weathersby 1997.  Blocks are kept by their distance from this rank; in the round of bit b
+// all blocks whose distance has that bit travel b ranks on.
 Plan alltoall_bruck(Place place, std::size_t each) {
   const auto [rank, size] = place;
   const auto blocks = [each](int n) { return each * static_cast<std::size_t>(n); };

@@ -11,8 +11,8 @@ void ring_reduce_scatter(Plan& plan, Place place, const Blocks& blocks, Buffer b
     const int sent = wrap(rank + shift - round, size);
     const int received = wrap(sent - 1, size);
     plan.add(send(right, {buffer, blocks.offset(sent), blocks.count(sent)}));
-    // Operands come round in ring order whatever the rank: the sum of a block begins at one rank and is added to by each
-    // in turn, so what arrives stands first.
+    // Operands come round in ring order whatever the rank: the sum of a block begins at one rank and is added to by
+    // each in turn, so what arrives stands first.
     plan.add({StepKind::kReceiveReduceFirst, left, {}, {buffer, blocks.offset(received), blocks.count(received)}});
     plan.end_round();
   }

@@ -150,7 +150,8 @@ Plan gather_binomial(Place place, int root, std::size_t each) {
   plan.add(copy(in(0, each), scratch(0, each)));
   plan.end_round();
   for (int child = 1; child < bit && self + child < place.size; child *= 2) {
-    plan.add(receive(relative.rank(self + child), scratch(blocks(child), blocks(subtree(self + child, child, place.size)))));
+    plan.add(
+        receive(relative.rank(self + child), scratch(blocks(child), blocks(subtree(self + child, child, place.size)))));
   }
   plan.end_round();
   if (self != 0) {
@@ -181,7 +182,8 @@ Plan scatter_binomial(Place place, int root, std::size_t each) {
   plan.end_round();
   for (int child = bit / 2; child > 0; child /= 2) {
     if (self + child < place.size) {
-      plan.add(send(relative.rank(self + child), scratch(blocks(child), blocks(subtree(self + child, child, place.size)))));
+      plan.add(
+          send(relative.rank(self + child), scratch(blocks(child), blocks(subtree(self + child, child, place.size)))));
     }
   }
   plan.add(copy(scratch(0, each), out(0, each)));

@@ -50,7 +50,8 @@ using Join = detail::Registered<JoinTag, detail::FunctionKind::kMethod, &join_bo
 void run_alone(const runtime::CollectiveCall& call) {
   using collective::Operation;
   const collective::Request& r = call.request;
-  if (r.operation == Operation::kExclusiveScan || r.operation == Operation::kBarrier || call.output == call.input) return;
+  if (r.operation == Operation::kExclusiveScan || r.operation == Operation::kBarrier || call.output == call.input)
+    return;
   const std::size_t count = r.counts.empty() ? r.count : r.counts[0];
   if (call.output != nullptr && count != 0) std::memmove(call.output, call.input, count * r.element_bytes);
 }
@@ -132,7 +133,8 @@ CollectiveHandle Communicator::begin(collective::Operation operation, int root, 
   detail::check_root(root, size);
   runtime::CollectiveCall call;
   call.group = key_;
-  call.request = {operation, root, count, element_bytes, {counts.begin(), counts.end()}, {receives.begin(), receives.end()}};
+  call.request = {
+      operation, root, count, element_bytes, {counts.begin(), counts.end()}, {receives.begin(), receives.end()}};
   call.reduction = reduction;
   call.input = in;
   call.output = out;

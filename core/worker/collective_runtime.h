@@ -15,11 +15,11 @@ namespace mobula::runtime {
 // One call of a collective, or one message to or from another member.
 struct CollectiveCall {
   collective::GroupKey group;
-  collective::Request request;                        // kSendReceive: count and element_bytes, and
-  int to = -1;                                        // whom to send to,
-  int from = -1;                                      // or whom to receive from.
-  const collective::Reduction* reduction = nullptr;   // Lives until the call is begun.
-  const void* input = nullptr;                        // Both: until it has ended.
+  collective::Request request;                       // kSendReceive: count and element_bytes, and
+  int to = -1;                                       // whom to send to,
+  int from = -1;                                     // or whom to receive from.
+  const collective::Reduction* reduction = nullptr;  // Lives until the call is begun.
+  const void* input = nullptr;                       // Both: until it has ended.
   void* output = nullptr;
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-
 namespace mobula::runtime {
 
 using collective::Group;
@@ -97,8 +96,8 @@ void Collectives::meet(Joined& joined, int rank) {
 
 bool Collectives::Joined::send(int rank, const MessageHeader& header, base::ConstBytes payload) {
   const Member& member = members[static_cast<std::size_t>(rank)];
-  if (member.peer == nullptr) return false;   // meet() pumps.
-  if (member.peer->lost) return true;         // It hears of nothing any more.
+  if (member.peer == nullptr) return false;         // meet() pumps.
+  if (member.peer->lost) return true;               // It hears of nothing any more.
   if (!member.peer->backlog.empty()) return false;  // on_writable() pumps.
   all.links_.send(*member.peer, Hot::kCollective, base::object_bytes(header), payload);
   return true;
@@ -145,7 +144,8 @@ std::shared_ptr<const base::ErrorInfo> Collectives::wait(const PendingCollective
   if (Joined* joined = find(pending.group)) return error_of(*joined, pending.operation);
   auto error = std::make_shared<base::ErrorInfo>();
   error->kind = base::ErrorKind::kInvalid;
-  error->what = std::string(name_of(pending.operation)) + " outside a group: this process is no member of one, or not yet";
+  error->what =
+      std::string(name_of(pending.operation)) + " outside a group: this process is no member of one, or not yet";
   error->remedy = "call collectives in methods of actors that mobula::group made, not in their constructors";
   return error;
 }
@@ -275,9 +275,9 @@ void Collectives::look_after(Joined& joined, base::Time now) {
       member.heard = std::max(member.heard, now);
     }
     if (now - member.heard > options_.hang_limit) {
-      joined.group.lose(rank, "it has not answered for " + seconds(now - member.heard) +
-                                  "; its process or node hangs or is cut off",
-                        joined);
+      joined.group.lose(
+          rank, "it has not answered for " + seconds(now - member.heard) + "; its process or node hangs or is cut off",
+          joined);
       return;
     }
     MessageHeader ping;
@@ -293,8 +293,7 @@ void Collectives::look_after(Joined& joined, base::Time now) {
                      seconds(now - joined.waiting_since) + " in " + joined.group.describe();
   for (const int rank : waited_for) {
     const Member& member = joined.members[static_cast<std::size_t>(rank)];
-    what += "; rank " + std::to_string(rank) +
-            (member.peer == nullptr ? " was never started" : ": " + member.activity);
+    what += "; rank " + std::to_string(rank) + (member.peer == nullptr ? " was never started" : ": " + member.activity);
   }
   joined.group.give_up(what, joined);
 }

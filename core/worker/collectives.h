@@ -23,8 +23,8 @@ namespace mobula::runtime {
 class Collectives final : public CollectiveRuntime {
  public:
   struct Options {
-    base::Duration hang_limit = std::chrono::seconds(5);    // Without an answer a member is lost.
-    base::Duration patience = std::chrono::seconds(600);    // For a member that answers but does not come to the call.
+    base::Duration hang_limit = std::chrono::seconds(5);  // Without an answer a member is lost.
+    base::Duration patience = std::chrono::seconds(600);  // For a member that answers but does not come to the call.
     collective::Table table;
   };
   Collectives(Engine& engine, Links& links, ActorDirectory& directory, Options options)
@@ -54,9 +54,9 @@ class Collectives final : public CollectiveRuntime {
     std::shared_ptr<ActorState> actor;
     std::uint64_t incarnation = 0;  // The run that is the member; 0: not known yet.
     Peer* peer = nullptr;
-    base::Time heard{};             // Last, of a member that is being asked.
-    base::Time asked_since{};       // Zero: it is not being asked.
-    std::string activity;           // What it said last.
+    base::Time heard{};        // Last, of a member that is being asked.
+    base::Time asked_since{};  // Zero: it is not being asked.
+    std::string activity;      // What it said last.
   };
   class Joined final : public collective::Wire {
    public:

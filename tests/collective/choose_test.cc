@@ -27,7 +27,8 @@ TEST(Table, what_it_prints_it_reads) {
 
 TEST(Table, refuses_what_is_no_rule_and_names_it) {
   Table table;
-  for (const char* bad : {"allreduce", "allreduce:quick", "allreduce:bruck", "dance:ring", "allreduce<=x:ring", ",", "send/recv:linear"}) {
+  for (const char* bad : {"allreduce", "allreduce:quick", "allreduce:bruck", "dance:ring", "allreduce<=x:ring", ",",
+                          "send/recv:linear"}) {
     const auto set = table.override_with(bad);
     ASSERT_FALSE(set) << bad;
     EXPECT_NE(set.error().what.find("is no rule"), std::string::npos);

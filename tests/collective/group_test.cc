@@ -1,8 +1,8 @@
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <numeric>
 #include <ranges>
+
+#include <gtest/gtest.h>
 
 #include "tests/collective/simulated_group.h"
 
@@ -13,7 +13,12 @@ constexpr int kStepsMax = 2'000'000;
 
 std::uint64_t seeds() {
   const char* set = std::getenv("MOBULA_SEEDS");
-  return set != nullptr ? std::strtoull(set, nullptr, 10) : 1000;
+#ifdef MOBULA_SANITIZED
+  constexpr std::uint64_t kSeeds = 100;
+#else
+  constexpr std::uint64_t kSeeds = 1000;
+#endif
+  return set != nullptr ? std::strtoull(set, nullptr, 10) : kSeeds;
 }
 
 // One call of some kind on all ranks, with buffers whose result is known.
@@ -54,10 +59,10 @@ class Expected {
         break;
       default: s = {Operation::kBarrier, 0, 0, 0, 0}; plan = barrier_dissemination(place);
     }
-    return group.member(rank).begin(std::move(plan), s,
-                                    {reinterpret_cast<const std::byte*>(inputs_[r].data()),
-                                     reinterpret_cast<std::byte*>(outputs_[r].data())},
-                                    s.reduction != 0 ? sum : nullptr, group.wire(rank));
+    return group.member(rank).begin(
+        std::move(plan), s,
+        {reinterpret_cast<const std::byte*>(inputs_[r].data()), reinterpret_cast<std::byte*>(outputs_[r].data())},
+        s.reduction != 0 ? sum : nullptr, group.wire(rank));
   }
 
   bool right(int rank) const {
@@ -75,14 +80,17 @@ class Expected {
       if (kind_ == 1) wanted = value(root_, i);
       if (kind_ == 2) wanted = value(static_cast<int>(i / count_), i % count_);
       if (kind_ == 3) wanted = sum_of(static_cast<std::size_t>(rank) * count_ + i);
-      if (kind_ == 4) wanted = value(static_cast<int>(i / count_), static_cast<std::size_t>(rank) * count_ + i % count_);
+      if (kind_ == 4)
+        wanted = value(static_cast<int>(i / count_), static_cast<std::size_t>(rank) * count_ + i % count_);
       if (out[i] != wanted) return false;
     }
     return true;
   }
 
  private:
-  static std::int64_t value(int rank, std::size_t i) { return (rank + 1) * 1'000'003 + static_cast<std::int64_t>(i) * 17; }
+  static std::int64_t value(int rank, std::size_t i) {
+    return (rank + 1) * 1'000'003 + static_cast<std::int64_t>(i) * 17;
+  }
   int kind_;
   int size_;
   std::size_t count_;
@@ -106,7 +114,8 @@ void run_world(std::uint64_t seed, bool kills) {
   std::vector<Expected> calls;
   for (int i = 0; i < 6; ++i) {
     const std::size_t count = random() % 5 == 0 ? 8'000 + random() % 30'000 : 1 + random() % 50;
-    calls.emplace_back(static_cast<int>(random() % 6), size, count, static_cast<int>(random() % static_cast<std::uint64_t>(size)));
+    calls.emplace_back(static_cast<int>(random() % 6), size, count,
+                       static_cast<int>(random() % static_cast<std::uint64_t>(size)));
   }
   std::vector<std::size_t> next(static_cast<std::size_t>(size), 0);
   std::vector<Begun> begun;
@@ -128,7 +137,8 @@ void run_world(std::uint64_t seed, bool kills) {
     }
     const int rank = static_cast<int>(random() % static_cast<std::uint64_t>(size));
     const auto r = static_cast<std::size_t>(rank);
-    const auto open = std::ranges::count_if(begun, [&](const Begun& b) { return b.rank == rank && !b.handle->ended(); });
+    const auto open =
+        std::ranges::count_if(begun, [&](const Begun& b) { return b.rank == rank && !b.handle->ended(); });
     const bool may_begin = group.alive(rank) && next[r] < calls.size() && open < 4;
     if (may_begin && random() % 4 == 0) {
       begun.push_back({rank, next[r], calls[next[r]].begin(group, rank)});
@@ -213,8 +223,9 @@ TEST(Group, a_root_that_runs_ahead_is_held_back_by_credit) {
   EXPECT_LE(group.bytes_under_way_max(), Group::kPeerBytes);
   std::vector<float> got(data.size());
   for (int i = 0; i < 1000; ++i) {
-    const auto call = group.member(1).begin(broadcast_binomial({1, 2}, 0, data.size()), s,
-                                            {nullptr, reinterpret_cast<std::byte*>(got.data())}, nullptr, group.wire(1));
+    const auto call =
+        group.member(1).begin(broadcast_binomial({1, 2}, 0, data.size()), s,
+                              {nullptr, reinterpret_cast<std::byte*>(got.data())}, nullptr, group.wire(1));
     while (!call->ended() && group.step()) {
     }
     ASSERT_TRUE(call->done) << i;

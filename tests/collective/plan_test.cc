@@ -65,9 +65,7 @@ TEST(Broadcast, every_rank_ends_with_the_roots_elements) {
     World world{.size = size};
     world.plan = [&](int rank) { return algorithm(Place{rank, size}, root); };
     world.lengths = [](int) { return Lengths{0, kCount, std::nullopt}; };
-    world.before = [&](int rank, std::size_t i) {
-      return rank == root ? std::optional(one(i, root)) : std::nullopt;
-    };
+    world.before = [&](int rank, std::size_t i) { return rank == root ? std::optional(one(i, root)) : std::nullopt; };
     world.after = [&](int, std::size_t i) { return one(i, root); };
     return prove(world);
   };
@@ -138,9 +136,8 @@ TEST(Allgather, every_rank_ends_with_all_blocks_in_order) {
     const Blocks blocks = uneven(n, 2);
     return prove_allgather(n, blocks, [&](Place p) { return allgather_ring(p, blocks); });
   });
-  for_all_sizes([](int n) {
-    return prove_allgather(n, Blocks::equal(3, n), [](Place p) { return allgather_bruck(p, 3); });
-  });
+  for_all_sizes(
+      [](int n) { return prove_allgather(n, Blocks::equal(3, n), [](Place p) { return allgather_bruck(p, 3); }); });
 }
 
 TEST(Gather, the_root_ends_with_all_blocks_in_order) {

@@ -19,8 +19,12 @@ struct Wrong : std::runtime_error {
 class Rank {
  public:
   Rank(int rank, const World& world)
-      : rank_(rank), plan_(world.plan(rank)), lengths_(world.lengths(rank)), output_(lengths_.output),
-        input_(lengths_.in_place_at ? 0 : lengths_.input), scratch_(plan_.scratch) {
+      : rank_(rank),
+        plan_(world.plan(rank)),
+        lengths_(world.lengths(rank)),
+        output_(lengths_.output),
+        input_(lengths_.in_place_at ? 0 : lengths_.input),
+        scratch_(plan_.scratch) {
     if (plan_.round_ends.empty() != plan_.steps.empty() ||
         (!plan_.round_ends.empty() && plan_.round_ends.back() != plan_.steps.size())) {
       fail("rounds do not cover the steps");

@@ -39,9 +39,9 @@ struct World {
 };
 
 // Runs all ranks' plans against each other on symbols: matches messages in order, refuses reads of what is undefined,
-// reductions that count a rank twice or mix elements, writes to what is being sent, messages of the wrong length or that
-// nobody takes, and ranks that wait for ever, although a message is taken only where its receiver's round wants it: no plan
-// needs a buffer on the way.  Empty: proved; else what is wrong.
+// reductions that count a rank twice or mix elements, writes to what is being sent, messages of the wrong length or
+// that nobody takes, and ranks that wait for ever, although a message is taken only where its receiver's round wants
+// it: no plan needs a buffer on the way.  Empty: proved; else what is wrong.
 std::string prove(const World& world);
 
 }  // namespace mobula::collective::test

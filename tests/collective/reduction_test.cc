@@ -1,11 +1,11 @@
 #include "collective/reduction.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <limits>
 #include <random>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace mobula::collective {
 namespace {
@@ -39,7 +39,7 @@ TEST(Half, floats_round_to_the_nearest_binary16_as_the_hardware_does) {
   }
   EXPECT_EQ(static_cast<float>(float16(65519.f)), 65504.f);
   EXPECT_TRUE(std::isinf(static_cast<float>(float16(65520.f))));
-  EXPECT_EQ(static_cast<float>(bfloat16(1.0f + 0x1p-8f)), 1.0f);                // A tie goes to even.
+  EXPECT_EQ(static_cast<float>(bfloat16(1.0f + 0x1p-8f)), 1.0f);  // A tie goes to even.
   EXPECT_EQ(static_cast<float>(bfloat16(1.0f + 0x1p-8f + 0x1p-20f)), 1.0f + 0x1p-7f);
 }
 

@@ -10,8 +10,8 @@
 
 namespace mobula::collective::test {
 
-// The members of a group in one process, joined by a network that delivers in any order between pairs, in order within a
-// pair, refuses now and then for lack of room, and loses whoever is killed.  All by the seed.
+// The members of a group in one process, joined by a network that delivers in any order between pairs, in order within
+// a pair, refuses now and then for lack of room, and loses whoever is killed.  All by the seed.
 class SimulatedGroup {
  public:
   SimulatedGroup(int size, std::uint64_t seed);

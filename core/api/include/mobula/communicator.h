@@ -32,22 +32,22 @@ const collective::Reduction& reduction_of(F) {
   static_assert(std::is_empty_v<F> && std::is_default_constructible_v<F>,
                 "mobula: a reduction is a function object without state, such as a lambda that captures nothing");
   static_assert(std::is_trivially_copyable_v<T>, "mobula: what is reduced is a trivially copyable value");
-  static const collective::Reduction made{
-      sizeof(T),
-      [](void* into, const void* first, const void* second, std::size_t count) {
-        auto* to = static_cast<T*>(into);
-        const auto* a = static_cast<const T*>(first);
-        const auto* b = static_cast<const T*>(second);
-        for (std::size_t i = 0; i < count; ++i) to[i] = F{}(a[i], b[i]);
-      },
-      nullptr, reduction_id(typeid(std::pair<T, F>))};
+  static const collective::Reduction made{sizeof(T),
+                                          [](void* into, const void* first, const void* second, std::size_t count) {
+                                            auto* to = static_cast<T*>(into);
+                                            const auto* a = static_cast<const T*>(first);
+                                            const auto* b = static_cast<const T*>(second);
+                                            for (std::size_t i = 0; i < count; ++i) to[i] = F{}(a[i], b[i]);
+                                          },
+                                          nullptr, reduction_id(typeid(std::pair<T, F>))};
   return made;
 }
 template <class T>
 const collective::Reduction& reduction_of(ReduceOp op) {
-  static_assert(collective::kIsReducible<T>,
-                "mobula: reductions know integers, float, double, float16, bfloat16 and complex numbers; for other types "
-                "give a function T(T, T)");
+  static_assert(
+      collective::kIsReducible<T>,
+      "mobula: reductions know integers, float, double, float16, bfloat16 and complex numbers; for other types "
+      "give a function T(T, T)");
   return reduction_of(collective::data_type_of<T>(), op);
 }
 
@@ -60,8 +60,8 @@ std::size_t sum_of(std::span<const std::size_t> counts, int size);
 
 }  // namespace detail
 
-// A collective under way.  Its buffers must stay as they are until wait() has returned.  wait() throws CollectiveError; so
-// does nothing else.  May be waited for more than once.
+// A collective under way.  Its buffers must stay as they are until wait() has returned.  wait() throws CollectiveError;
+// so does nothing else.  May be waited for more than once.
 class [[nodiscard]] CollectiveHandle {
  public:
   explicit CollectiveHandle(runtime::PendingCollective pending) : pending_(std::move(pending)) {}
@@ -74,12 +74,12 @@ class [[nodiscard]] CollectiveHandle {
 
 // A group as one of its members sees it: self() in a member's methods, or a part of it from split().
 //
-// Every member makes the same collective calls in the same order, with the same lengths where nothing else is said.  Each
-// call blocks until this member's part is done; the *_async form returns at once.  Calls throw CollectiveError on every
-// member soon after a member has died, and when calls do not fit each other; the group takes no calls after that.
+// Every member makes the same collective calls in the same order, with the same lengths where nothing else is said.
+// Each call blocks until this member's part is done; the *_async form returns at once.  Calls throw CollectiveError on
+// every member soon after a member has died, and when calls do not fit each other; the group takes no calls after that.
 //
-// Lengths are in elements.  Reductions work in place where one span is given.  Results of a reduction are the same bits on
-// every rank, and from run to run for the same shape of the group.
+// Lengths are in elements.  Reductions work in place where one span is given.  Results of a reduction are the same bits
+// on every rank, and from run to run for the same shape of the group.
 //
 // Any thread of the member may call, one call order for all of them.  Copies mean the same group.
 class Communicator {
@@ -211,8 +211,8 @@ class Communicator {
         .wait();
   }
 
-  // Messages between two members, in order, of the same length on both sides.  A send returns when `data` may change; it
-  // may wait for the receiver.
+  // Messages between two members, in order, of the same length on both sides.  A send returns when `data` may change;
+  // it may wait for the receiver.
   template <class T>
   void send(int to, std::span<const T> data) const {
     send_async(to, data).wait();
@@ -242,8 +242,9 @@ class Communicator {
 
  private:
   CollectiveHandle begin(collective::Operation operation, int root, std::size_t count, std::size_t element_bytes,
-                         const void* in = nullptr, void* out = nullptr, const collective::Reduction* reduction = nullptr,
-                         std::span<const std::size_t> counts = {}, std::span<const std::size_t> receives = {}) const;
+                         const void* in = nullptr, void* out = nullptr,
+                         const collective::Reduction* reduction = nullptr, std::span<const std::size_t> counts = {},
+                         std::span<const std::size_t> receives = {}) const;
   CollectiveHandle message(int to, int from, std::size_t bytes, const void* out, void* in) const;
 
   collective::GroupKey key_;

@@ -65,6 +65,7 @@ namespace detail {
 void set_self(const Communicator& self) { own = self; }
 
 void join_members(std::span<const runtime::ActorRef> members) {
+  if (runtime::require_current().collectives() == nullptr) return;
   std::vector<MemberId> ids;
   for (const runtime::ActorRef& member : members) {
     MemberId id{};

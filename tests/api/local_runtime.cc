@@ -14,7 +14,9 @@ namespace mobula::runtime {
 class ActorState {
  public:
   std::shared_ptr<tests::LocalActor> actor;
+  ActorId id;
 };
+const ActorId& ActorRef::id() const { return state_->id; }
 
 }  // namespace mobula::runtime
 

@@ -1,11 +1,16 @@
 #include "core/os/cgroup.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace mobula::os {
@@ -173,6 +178,36 @@ std::optional<OomKills> read_oom_kills(const std::string& root) {
   }
   out.limit_bytes = read_cgroups(root).memory_limit_bytes;
   return out;
+}
+
+std::optional<PidsLimit> read_pids_limit(const std::string& root) {
+  std::optional<PidsLimit> least;
+  for (const char* controller : {"pids", ""}) {
+    for (const auto& folder : folders(root, controller)) {
+      const auto limit = positive(read_number(folder + "/pids.max"));  // "max" is no number.
+      const auto used = positive(read_number(folder + "/pids.current"));
+      if (!limit || !used) continue;
+      const auto room = [](const PidsLimit& l) { return l.limit - std::min(l.limit, l.used); };
+      PidsLimit found{*limit, *used, folder + "/pids.max"};
+      if (!least || room(found) < room(*least)) least = std::move(found);
+    }
+  }
+  return least;
+}
+
+std::string describe_no_process(int error_number, const std::string& root) {
+  const char* name = ::strerrorname_np(error_number);
+  std::string text = std::generic_category().message(error_number) + " (" + (name == nullptr ? "?" : name) + ")";
+  if (error_number != EAGAIN) return text;
+  if (const auto pids = read_pids_limit(root)) {
+    text += "; " + std::to_string(pids->used) + " of " + std::to_string(pids->limit) +
+            " processes and threads in use (" + pids->source + ")";
+  }
+  rlimit user{};
+  if (::getrlimit(RLIMIT_NPROC, &user) == 0 && user.rlim_cur != RLIM_INFINITY) {
+    text += "; the user may have " + std::to_string(user.rlim_cur) + " (ulimit -u)";
+  }
+  return text;
 }
 
 }  // namespace mobula::os

@@ -28,4 +28,15 @@ struct OomKills {
 // Nullopt where nothing counts them.  The kernel counts before it kills, so whoever has heard of the death reads it.
 std::optional<OomKills> read_oom_kills(const std::string& root = {});
 
+// The control group above us that has the least room for further processes and threads; nullopt where none limits them.
+struct PidsLimit {
+  std::uint64_t limit = 0;
+  std::uint64_t used = 0;
+  std::string source;  // The file with the limit.
+};
+std::optional<PidsLimit> read_pids_limit(const std::string& root = {});
+
+// Why the kernel refused a process or a thread: the error's name, and for EAGAIN the limits that are in force.
+std::string describe_no_process(int error_number, const std::string& root = {});
+
 }  // namespace mobula::os

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/os/cgroup.h"
 #include "core/os/error.h"
 #include "core/os/memory_file.h"
 #include "core/os/process.h"
@@ -171,7 +172,12 @@ base::Result<pid_t> spawn(const SpawnOptions& options) {
   const SignalBlock block;
   const pid_t pid =
       __clone(run_child, static_cast<char*>(stack) + kChildStackBytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
-  if (pid < 0) return error_from_errno(errno, "starting " + options.path);
+  if (pid < 0) {
+    const int why = errno;
+    base::Error error = error_from_errno(why, "starting " + options.path);
+    error.what = "starting " + options.path + ": " + describe_no_process(why);
+    return error;
+  }
   if (plan.error != 0) {
     wait_for(pid);
     return error_from_errno(plan.error, "starting " + options.path + ": " + plan.failed);

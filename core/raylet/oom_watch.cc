@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/os/cgroup.h"
@@ -14,7 +15,14 @@ std::string mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " Mi
 }  // namespace
 
 OomWatch::OomWatch(std::string root) : root_(std::move(root)) {
-  if (const auto now = os::read_oom_kills(root_)) known_ = now->kills;
+  if (const auto now = os::read_oom_kills(root_)) known_ = seen_ = now->kills;
+}
+
+void OomWatch::look() {
+  const auto now = os::read_oom_kills(root_);
+  if (!now) return;
+  known_ = std::max(known_, seen_);
+  seen_ = now->kills;
 }
 
 void OomWatch::explain(os::ExitStatus status, proto::ExitCause& cause) {

@@ -50,15 +50,23 @@ std::string lack_of_descriptors(std::size_t workers) {
 }  // namespace
 
 WorkerHost::WorkerHost(os::EventLoop& loop, LogCapture& logs, WorkerHostOptions options, Events events)
-    : loop_(loop), logs_(logs), options_(std::move(options)), events_(std::move(events)) {}
+    : loop_(loop), logs_(logs), options_(std::move(options)), events_(std::move(events)) {
+  look_for_oom_kills();
+}
 
 WorkerHost::~WorkerHost() {
   *alive_ = false;
+  loop_.cancel(oom_look_);
   jobs_.clear();  // Each source kills and reaps what it started.
   for (auto& [id, worker] : workers_) {
     if (worker.deadline != 0) loop_.cancel(worker.deadline);
     logs_.close(id);
   }
+}
+
+void WorkerHost::look_for_oom_kills() {
+  oom_.look();
+  oom_look_ = loop_.after(OomWatch::kLookEvery, [this] { look_for_oom_kills(); });
 }
 
 void WorkerHost::add_job(const proto::JobInfo& info) {

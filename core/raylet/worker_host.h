@@ -79,6 +79,7 @@ class WorkerHost {
   };
   void ensure_source(const base::JobId& id, Job& job);
   WorkerSource::Events source_events(const base::JobId& job);
+  void look_for_oom_kills();
   void use_exec(const base::JobId& job, int threads);
   void place_order(Job& job, const base::WorkerId& worker);
   void started(std::uint64_t token, pid_t pid);
@@ -97,6 +98,7 @@ class WorkerHost {
   std::map<std::uint64_t, base::WorkerId> tokens_;
   std::map<pid_t, base::WorkerId> pids_;
   OomWatch oom_;
+  os::EventLoop::Id oom_look_ = 0;
   std::vector<std::unique_ptr<WorkerSource>>
       retired_;  // Destroyed from the loop: a source may not die in its own call.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

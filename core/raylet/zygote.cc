@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/cluster/environment.h"
+#include "core/os/cgroup.h"
 #include "core/os/error.h"
 
 namespace mobula::raylet {
@@ -142,7 +143,7 @@ void Zygote::take(const ZygoteReport& report) {
       return events_.started(report.token, pid);
     case ZygoteReport::Kind::kForkFailed:
       if (ordered_.erase(report.token) == 0) return;
-      return events_.failed(report.token, std::string("fork: ") + std::strerror(report.value));
+      return events_.failed(report.token, "fork: " + os::describe_no_process(report.value));
     case ZygoteReport::Kind::kExited: workers_.erase(pid); return events_.exited(pid, exit_status(report));
   }
 }

@@ -211,8 +211,9 @@ int few_descriptors() {
   return remote<&add>(1, 2).get(15s) == 3 ? 0 : fail("a wrong sum");
 }
 
-// An actor keeps its worker: those for which there are no descriptors end in an error that says so, and none hangs.
-int actors_few_descriptors() {
+// An actor keeps its worker: those for which there are no descriptors or processes end in an error that says so, and
+// none hangs.
+int actors_without_room() {
   std::vector<ActorHandle<Counter>> actors;
   std::vector<Ref<int>> refs;
   for (int i = 0; i < 40; ++i) {
@@ -309,7 +310,7 @@ int play(const std::string& scenario) {
                                                           {"stop_node", &stop_node},
                                                           {"stop_worker", &stop_worker},
                                                           {"few_descriptors", &few_descriptors},
-                                                          {"actors_few_descriptors", &actors_few_descriptors},
+                                                          {"actors_without_room", &actors_without_room},
                                                           {"out_of_memory", &out_of_memory},
                                                           {"a_bit_of_all", &a_bit_of_all},
                                                           {"disk_fills_up", &disk_fills_up},

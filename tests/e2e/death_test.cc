@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/e2e/child_driver.h"
+#include "tests/e2e/control_group.h"
 #include "tests/e2e/deaths.h"
-#include "tests/e2e/memory_group.h"
 
 namespace mobula::testing {
 namespace {
@@ -125,7 +125,7 @@ TEST_F(Deaths, with_few_descriptors_fewer_workers_run_at_once) {
 }
 
 TEST_F(Deaths, with_few_descriptors_actors_without_a_worker_are_errors_that_name_the_limit) {
-  ChildDriver driver("actors_few_descriptors", {}, limit_descriptors(64));
+  ChildDriver driver("actors_without_room", {}, limit_descriptors(64));
   EXPECT_EQ(driver.wait_exit(90s), 0) << driver.output();
   EXPECT_THAT(driver.output(), Not(HasSubstr(" 0 errors")));
   EXPECT_THAT(driver.output(), Not(HasSubstr("\n0 values")));
@@ -134,8 +134,20 @@ TEST_F(Deaths, with_few_descriptors_actors_without_a_worker_are_errors_that_name
   EXPECT_THAT(leftovers(), IsEmpty());
 }
 
+TEST_F(Deaths, with_few_processes_actors_without_a_worker_are_errors_that_name_the_limit) {
+  ControlGroup group(ControlGroup::Limit::kProcesses, 60);
+  if (group.path().empty()) GTEST_SKIP() << "NOT TESTED, no group with a limit on processes: " << group.why_not();
+  ChildDriver driver("actors_without_room", {}, [&group] { group.enter(); });
+  EXPECT_EQ(driver.wait_exit(90s), 0) << driver.output();
+  EXPECT_THAT(driver.output(), Not(HasSubstr(" 0 errors")));
+  EXPECT_THAT(driver.output(), HasSubstr("of 60 processes and threads in use (" + group.path()));
+  EXPECT_THAT(driver.output(), HasSubstr("starts failed in a row within"));
+  EXPECT_THAT(leftovers(), IsEmpty());
+  EXPECT_TRUE(group.remove());
+}
+
 TEST_F(Deaths, what_the_kernel_kills_for_want_of_memory_is_out_of_memory_with_numbers) {
-  MemoryGroup group(384u << 20);
+  ControlGroup group(ControlGroup::Limit::kMemoryBytes, 384u << 20);
   if (group.path().empty()) GTEST_SKIP() << "NOT TESTED, no group with a limit on memory: " << group.why_not();
   ChildDriver driver("out_of_memory", {"MOBULA_STORE_BYTES=32MiB"}, [&group] { group.enter(); });
   EXPECT_EQ(driver.wait_exit(90s), 0) << driver.output();

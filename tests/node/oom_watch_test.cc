@@ -50,5 +50,16 @@ TEST_F(OomWatchTest, ADeathIsTheKernelsWhenItsCountHasRisenAndEachCountExplainsO
   EXPECT_EQ(explain(kKilled), proto::ExitCause::SIGNAL);
 }
 
+TEST_F(OomWatchTest, AKillThatNoDeathHereFollowedWasSomebodyElses) {
+  watch_ = std::make_unique<OomWatch>(root_.path());
+  kills(4);
+  watch_->look();
+  EXPECT_EQ(explain(kKilled), proto::ExitCause::OUT_OF_MEMORY) << "the look came between the kill and its report";
+  kills(6);
+  watch_->look();
+  watch_->look();
+  EXPECT_EQ(explain(kKilled), proto::ExitCause::SIGNAL);
+}
+
 }  // namespace
 }  // namespace mobula::raylet

@@ -1,5 +1,6 @@
 #include "core/os/cgroup.h"
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -100,6 +101,22 @@ TEST_F(CgroupTest, OomKillsAreCountedInTheGroupOfEitherVersionElseOfTheMachine) 
   EXPECT_EQ(v1.limit_hits, 31u);
   EXPECT_EQ(v1.limit_bytes, 3000u);
   EXPECT_EQ(v1.most_used_bytes, 2999u);
+}
+
+TEST_F(CgroupTest, ARefusedProcessIsExplainedByTheGroupWithTheLeastRoom) {
+  EXPECT_FALSE(read_pids_limit(root()));
+  write("/proc/self/cgroup", "4:pids:/a/b\n");
+  write("/proc/self/mountinfo", "35 31 0:32 / /cg/pids rw - cgroup cgroup rw,pids\n");
+  write("/cg/pids/a/b/pids.max", "max\n");
+  write("/cg/pids/a/b/pids.current", "30\n");
+  write("/cg/pids/a/pids.max", "60\n");
+  write("/cg/pids/a/pids.current", "59\n");
+  EXPECT_EQ(read_pids_limit(root()).value().limit, 60u);
+  const std::string why = describe_no_process(EAGAIN, root());
+  EXPECT_NE(why.find("(EAGAIN); 59 of 60 processes and threads in use (" + root() + "/cg/pids/a/pids.max)"),
+            std::string::npos)
+      << why;
+  EXPECT_EQ(describe_no_process(EMFILE, root()), "Too many open files (EMFILE)");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "tests/e2e/memory_group.h"
+#include "tests/e2e/control_group.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -14,25 +14,27 @@
 namespace mobula::testing {
 namespace {
 
-// Where version 1's memory controller is mounted.  Version 2 hands it to a group only when its parent has no process,
-// which a test has not in its hand.
-std::string memory_mount() {
+// Where version 1's controller is mounted.  Version 2 hands one to a group only when its parent has no process, which a
+// test has not in its hand.
+std::string mount_of(const std::string& controller) {
   std::ifstream mounts("/proc/self/mounts");
   for (std::string line; std::getline(mounts, line);) {
     std::istringstream fields(line);
     std::string device, point, type, options;
     fields >> device >> point >> type >> options;
-    if (type == "cgroup" && (',' + options + ',').find(",memory,") != std::string::npos) return point;
+    if (type == "cgroup" && (',' + options + ',').find(',' + controller + ',') != std::string::npos) return point;
   }
   return {};
 }
 
 }  // namespace
 
-MemoryGroup::MemoryGroup(std::size_t limit_bytes) {
-  const std::string mount = memory_mount();
+ControlGroup::ControlGroup(Limit what, std::size_t most) {
+  const bool memory = what == Limit::kMemoryBytes;
+  const std::string controller = memory ? "memory" : "pids";
+  const std::string mount = mount_of(controller);
   if (mount.empty()) {
-    why_not_ = "the memory controller of cgroup version 1 is mounted nowhere";
+    why_not_ = "the controller " + controller + " of cgroup version 1 is mounted nowhere";
     return;
   }
   const std::string path = mount + "/mobula-test-" + std::to_string(::getpid());
@@ -41,16 +43,16 @@ MemoryGroup::MemoryGroup(std::size_t limit_bytes) {
     return;
   }
   path_ = path;
-  std::ofstream limit(path_ + "/memory.limit_in_bytes");
-  limit << limit_bytes << std::flush;
+  std::ofstream limit(path_ + (memory ? "/memory.limit_in_bytes" : "/pids.max"));
+  limit << most << std::flush;
   if (limit) return;
   why_not_ = path_ + " takes no limit";
   remove();
 }
 
-MemoryGroup::~MemoryGroup() { remove(); }
+ControlGroup::~ControlGroup() { remove(); }
 
-bool MemoryGroup::remove() {
+bool ControlGroup::remove() {
   if (path_.empty()) return true;
   // A dead process leaves its group a moment after its parent has heard of the death.
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
@@ -63,7 +65,7 @@ bool MemoryGroup::remove() {
   return true;
 }
 
-void MemoryGroup::enter() const {
+void ControlGroup::enter() const {
   const int file = ::open((path_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC);
   if (file < 0 || ::write(file, "0", 1) != 1) ::_exit(126);
   ::close(file);

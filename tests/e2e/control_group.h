@@ -5,13 +5,14 @@
 
 namespace mobula::testing {
 
-// A control group of the test's own with a limit on memory, gone with it once its processes are.
-class MemoryGroup {
+// A control group of the test's own with one limit, gone with it once its processes are.
+class ControlGroup {
  public:
-  explicit MemoryGroup(std::size_t limit_bytes);
-  ~MemoryGroup();
-  MemoryGroup(const MemoryGroup&) = delete;
-  MemoryGroup& operator=(const MemoryGroup&) = delete;
+  enum class Limit { kMemoryBytes, kProcesses };  // Threads count as processes.
+  ControlGroup(Limit what, std::size_t most);
+  ~ControlGroup();
+  ControlGroup(const ControlGroup&) = delete;
+  ControlGroup& operator=(const ControlGroup&) = delete;
 
   const std::string& path() const { return path_; }        // Empty when it could not be made, and
   const std::string& why_not() const { return why_not_; }  // why.

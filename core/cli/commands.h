@@ -58,6 +58,8 @@ struct TopoOptions {
 int topo(const TopoOptions& options);
 int config(Format format);
 int doctor(Format format);
+int doctor_all_nodes(Format format);  // Of the Slurm allocation that this runs in.
+int doctor_facts();                   // What one of them asks each node for: one line of JSON.
 int new_project(const std::string& name);
 
 // Prints "mobula: TEXT" on stderr and returns 1.

@@ -239,8 +239,9 @@ std::vector<Finding> examine() {
           devices(),   ucx(),        cuda(),         zygote(),        resolve_build_id()};
 }
 
-int doctor(Format format) {
-  const auto findings = examine();
+int doctor(Format format) { return report(examine(), format); }
+
+int report(const std::vector<Finding>& findings, Format format) {
   const bool failed =
       std::any_of(findings.begin(), findings.end(), [](const Finding& f) { return f.verdict == Verdict::kFail; });
   if (format == Format::kJson) {

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "core/cli/commands.h"
+
 namespace mobula::cli {
 
 // One finding about this machine: what it is, how it bears on the runtime, and what to do when it is not good.
@@ -16,5 +18,8 @@ struct Finding {
 
 // Looks and changes nothing, but for a memory file and a socket of its own that are gone when it returns.
 std::vector<Finding> examine();
+
+// Prints them; 1 when one is kFail.
+int report(const std::vector<Finding>& findings, Format format);
 
 }  // namespace mobula::cli

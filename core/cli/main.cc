@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "core/base/build_info.h"
+#include "core/cli/batch_script.h"
 #include "core/cli/commands.h"
 #include "core/cli/completion.h"
 #include "core/cluster/roles.h"
@@ -125,8 +126,39 @@ int main_with(std::vector<std::string> arguments) {
   });
 
   auto* doctor_command = app.add_subcommand("doctor", "Check what this machine allows, with remedies");
+  bool all_nodes = false;
+  bool facts = false;
+  doctor_command->add_flag("--all-nodes", all_nodes, "Compare the nodes of the Slurm allocation that this runs in");
+  doctor_command->add_flag("--facts", facts)->group("");
   reports(doctor_command);
-  doctor_command->callback([&] { code = doctor(format()); });
+  doctor_command->callback([&] {
+    code = facts ? doctor_facts() : all_nodes ? doctor_all_nodes(format()) : doctor(format());
+  });
+  BatchOptions batch;
+  bool no_requeue = false;
+  auto* sbatch_command = app.add_subcommand(
+      "sbatch", "Print a job script for Slurm: mobula sbatch -N4 -t 2:00:00 ./app ARGUMENTS > job.sbatch");
+  sbatch_command->add_option("-N,--nodes", batch.nodes, "Nodes")->check(CLI::Range(1u, 65536u));
+  sbatch_command->add_option("-t,--time", batch.time, "The job's time limit, as sbatch takes it");
+  sbatch_command->add_option("-c,--cpus-per-task", batch.cpus_per_task, "CPUs of each node");
+  sbatch_command->add_option("--gpus-per-node", batch.gpus_per_node, "GPUs of each node");
+  sbatch_command->add_option("--mem", batch.memory, "Memory of each node");
+  sbatch_command->add_option("-p,--partition", batch.partition, "The partition");
+  sbatch_command->add_option("-A,--account", batch.account, "The account");
+  sbatch_command->add_option("--mpi", batch.mpi, "srun's --mpi, where the site's default has no PMI");
+  sbatch_command->add_option("--warning", batch.warning_s, "SIGUSR1 to the program so many seconds before the end");
+  sbatch_command->add_flag("--no-requeue", no_requeue, "Do not run the job again when its node fails");
+  sbatch_command->prefix_command();  // What follows the options is the program.
+  sbatch_command->callback([&] {
+    batch.requeue = !no_requeue;
+    batch.command = sbatch_command->remaining();
+    batch.command.insert(batch.command.end(), program.begin(), program.end());
+    if (batch.command.empty()) {
+      code = (complain("sbatch needs a program: mobula sbatch -N4 ./app"), 2);
+    } else {
+      std::printf("%s", batch_script(batch).c_str());
+    }
+  });
   auto* config_command = app.add_subcommand("config", "Print every setting, its value and where it comes from");
   reports(config_command);
   config_command->callback([&] { code = config(format()); });

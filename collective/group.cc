@@ -8,7 +8,11 @@ namespace {
 
 constexpr std::size_t kFailureTextMax = 2000;
 
-std::string text(const Signature& s) {
+Signature signature_of(const MessageHeader& h) { return {h.operation, h.root, h.reduction, h.count, h.element_bytes}; }
+
+}  // namespace
+
+std::string to_string(const Signature& s) {
   std::string out = name_of(s.operation);
   if (s.count != 0) out += " of " + std::to_string(s.count) + " elements";
   if (s.element_bytes > 1) out += " of " + std::to_string(s.element_bytes) + " bytes";
@@ -19,10 +23,6 @@ std::string text(const Signature& s) {
   }
   return out;
 }
-
-Signature signature_of(const MessageHeader& h) { return {h.operation, h.root, h.reduction, h.count, h.element_bytes}; }
-
-}  // namespace
 
 void encode(const Failure& failure, base::Buffer& out) {
   out.put(static_cast<std::uint32_t>(failure.dead.size()));
@@ -185,15 +185,15 @@ bool Group::deliver(std::map<RunKey, std::unique_ptr<Active>>::iterator at, cons
   const Signature theirs = signature_of(header);
   if (theirs != run.signature()) {
     fail({{},
-          "the calls do not fit each other: rank " + std::to_string(place_.rank) + " called " + text(run.signature()) +
-              ", rank " + std::to_string(header.from) + " called " + text(theirs) + " (call " +
+          "the calls do not fit each other: rank " + std::to_string(place_.rank) + " called " + to_string(run.signature()) +
+              ", rank " + std::to_string(header.from) + " called " + to_string(theirs) + " (call " +
               std::to_string(header.sequence) + " of the group)"},
          wire);
     return false;
   }
   if (run.take(header.from, header, payload)) return true;
   fail({{},
-        "rank " + std::to_string(header.from) + " sent what " + text(run.signature()) +
+        "rank " + std::to_string(header.from) + " sent what " + to_string(run.signature()) +
             " does not expect: its buffer is of another length, or it chose another algorithm"},
        wire);
   return false;
@@ -301,7 +301,7 @@ std::vector<int> Group::waits_for() const {
 std::string Group::describe() const {
   std::string out;
   for (const auto& [key, active] : runs_) {
-    out += text(active->run.signature()) + " (call " + std::to_string(key.second) + ") waits for rank";
+    out += to_string(active->run.signature()) + " (call " + std::to_string(key.second) + ") waits for rank";
     for (const int rank : active->run.waits_for()) out += " " + std::to_string(rank);
     out += "\n";
   }

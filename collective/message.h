@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 namespace mobula::collective {
@@ -34,12 +35,15 @@ struct Signature {
   bool operator==(const Signature&) const = default;
 };
 
+std::string to_string(const Signature& signature);  // For people.
+
 enum class MessageKind : std::uint8_t {
   kPiece,   // Payload: bytes [offset, offset + payload) of the `total` of one step.
   kCredit,  // Payload: what has been consumed, by call.
   kFailed,  // The group has failed; payload: Failure, encoded.
   kPing,    // Are you there?  From `from` to rank `count`.  Answered by whoever drives the group, not by the group.
   kPong,    // Payload: what this process is doing, as text.
+  kWake,    // What you sleep for in shared memory may have come.
 };
 
 // In front of each message between two members.  Fixed layout.

@@ -127,18 +127,38 @@ std::size_t sum_of(std::span<const std::size_t> counts, int size) {
 
 }  // namespace detail
 
+namespace {
+
+runtime::CollectiveCall call_of(const collective::GroupKey& group, collective::Operation operation, int root,
+                                std::size_t count, std::size_t element_bytes, const void* in, void* out,
+                                const collective::Reduction* reduction, std::span<const std::size_t> counts,
+                                std::span<const std::size_t> receives) {
+  runtime::CollectiveCall call;
+  call.group = group;
+  call.request = {operation, root, count, element_bytes, {counts.begin(), counts.end()}, {receives.begin(), receives.end()}};
+  call.reduction = reduction;
+  call.input = in;
+  call.output = out;
+  return call;
+}
+
+}  // namespace
+
+void Communicator::run(collective::Operation operation, int root, std::size_t count, std::size_t element_bytes,
+                       const void* in, void* out, const collective::Reduction* reduction,
+                       std::span<const std::size_t> counts, std::span<const std::size_t> receives) const {
+  detail::check_root(root, size);
+  const auto call = call_of(key_, operation, root, count, element_bytes, in, out, reduction, counts, receives);
+  if (size == 1) return run_alone(call);
+  if (const auto failed = collectives().run(call)) detail::throw_error(*failed);
+}
+
 CollectiveHandle Communicator::begin(collective::Operation operation, int root, std::size_t count,
                                      std::size_t element_bytes, const void* in, void* out,
                                      const collective::Reduction* reduction, std::span<const std::size_t> counts,
                                      std::span<const std::size_t> receives) const {
   detail::check_root(root, size);
-  runtime::CollectiveCall call;
-  call.group = key_;
-  call.request = {
-      operation, root, count, element_bytes, {counts.begin(), counts.end()}, {receives.begin(), receives.end()}};
-  call.reduction = reduction;
-  call.input = in;
-  call.output = out;
+  const auto call = call_of(key_, operation, root, count, element_bytes, in, out, reduction, counts, receives);
   if (size > 1) return CollectiveHandle(detail::begin_collective(call));
   run_alone(call);
   return CollectiveHandle({key_, operation, nullptr});

@@ -39,6 +39,8 @@ class CollectiveRuntime {
   virtual void join_part(const collective::GroupKey& key, const collective::GroupKey& parent,
                          const std::vector<int>& ranks) = 0;
 
+  // Runs the call to its end; null: the result is there.
+  virtual std::shared_ptr<const base::ErrorInfo> run(const CollectiveCall& call) = 0;
   // Does not wait.  An unknown group gives a call that has failed.
   virtual PendingCollective begin(const CollectiveCall& call) = 0;
   virtual bool ended(const PendingCollective& pending) = 0;

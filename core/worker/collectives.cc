@@ -1,7 +1,12 @@
 #include "core/worker/collectives.h"
 
+#include <sched.h>
+
 #include <algorithm>
+#include <cstring>
 #include <utility>
+
+#include "core/os/event_loop.h"
 
 namespace mobula::runtime {
 
@@ -150,6 +155,10 @@ std::shared_ptr<const base::ErrorInfo> Collectives::wait(const PendingCollective
   return error;
 }
 
+std::shared_ptr<const base::ErrorInfo> Collectives::run_in_messages(const CollectiveCall& call) {
+  return wait(begin(call));
+}
+
 std::shared_ptr<const base::ErrorInfo> Collectives::error_of(Joined& joined, Operation operation) const {
   const collective::Failure& failure = *joined.group.failure();
   auto error = std::make_shared<base::ErrorInfo>();
@@ -192,6 +201,10 @@ void Collectives::deliver(Joined& joined, Peer& from, const MessageHeader& heade
   if (header.kind == MessageKind::kPong) {
     member->activity = base::as_string_view(payload.first(std::min(payload.size(), kActivityBytesMax)));
     return;
+  }
+  if (header.kind == MessageKind::kWake) {
+    joined.woken = true;
+    return engine_.notify();
   }
   if (!joined.group.receive(header, payload, joined)) {
     return links_.declare_lost(from, {base::Code::kInvalid, "it broke the protocol of collectives"});
@@ -247,7 +260,7 @@ void Collectives::watch() {
     bool busy = false;
     for (const auto& [key, joined] : groups_) {
       look_after(*joined, now);
-      busy = busy || !joined->group.idle();
+      busy = busy || joined->waits();
     }
     if (busy) watch();
     engine_.notify();
@@ -259,14 +272,15 @@ void Collectives::look_after(Joined& joined, base::Time now) {
     joined.waiting_since = {};
     for (Member& member : joined.members) member.asked_since = {};
   };
-  if (joined.group.idle() || joined.group.failure()) return forget();
-  if (joined.calls_ended != joined.group.calls_ended()) {
+  if (!joined.waits() || joined.group.failure()) return forget();
+  const std::uint64_t calls_ended = joined.group.calls_ended() + joined.board_calls;
+  if (joined.calls_ended != calls_ended) {
     forget();
-    joined.calls_ended = joined.group.calls_ended();
+    joined.calls_ended = calls_ended;
   }
   if (joined.waiting_since == base::Time{}) joined.waiting_since = now;
   if (now - joined.waiting_since < kQuietBeforeAsking) return;
-  const std::vector<int> waited_for = joined.group.waits_for();
+  const std::vector<int> waited_for = joined.waits_for();
   for (const int rank : waited_for) {
     Member& member = joined.members[static_cast<std::size_t>(rank)];
     if (member.peer == nullptr) continue;

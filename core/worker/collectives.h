@@ -7,12 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "collective/board.h"
 #include "collective/choose.h"
 #include "collective/group.h"
 #include "core/worker/actor_directory.h"
 #include "core/worker/collective_runtime.h"
 #include "core/worker/engine.h"
 #include "core/worker/links.h"
+#include "core/worker/local_store.h"
 
 namespace mobula::runtime {
 
@@ -26,9 +28,10 @@ class Collectives final : public CollectiveRuntime {
     base::Duration hang_limit = std::chrono::seconds(5);  // Without an answer a member is lost.
     base::Duration patience = std::chrono::seconds(600);  // For a member that answers but does not come to the call.
     collective::Table table;
+    bool shared_memory = true;  // Where all members are on one node.
   };
-  Collectives(Engine& engine, Links& links, ActorDirectory& directory, Options options)
-      : engine_(engine), links_(links), directory_(directory), options_(std::move(options)) {}
+  Collectives(Engine& engine, Links& links, ActorDirectory& directory, LocalStore& store, Options options)
+      : engine_(engine), links_(links), directory_(directory), store_(store), options_(std::move(options)) {}
 
   // What this process is doing, for a member that waits for it.
   void describe_with(std::function<std::string()> activity) { activity_ = std::move(activity); }
@@ -36,6 +39,7 @@ class Collectives final : public CollectiveRuntime {
   void join(const collective::GroupKey& key, int rank, const std::vector<base::ActorId>& members) override;
   void join_part(const collective::GroupKey& key, const collective::GroupKey& parent,
                  const std::vector<int>& ranks) override;
+  std::shared_ptr<const base::ErrorInfo> run(const CollectiveCall& call) override;
   PendingCollective begin(const CollectiveCall& call) override;
   bool ended(const PendingCollective& pending) override;
   std::shared_ptr<const base::ErrorInfo> wait(const PendingCollective& pending) override;
@@ -69,6 +73,17 @@ class Collectives final : public CollectiveRuntime {
     std::vector<Member> members;
     base::Time waiting_since{};  // Of the oldest call; zero: nothing waits.
     std::uint64_t calls_ended = 0;
+
+    // Calls in shared memory, where all members are on this node.
+    bool prepared = false;  // It is known whether they are.
+    bool busy = false;      // A thread is in such a call.
+    bool woken = false;
+    std::vector<View> views;  // Keep the blocks.
+    std::unique_ptr<collective::Board> board;
+    std::vector<int> sleeps_for;
+    std::uint64_t board_calls = 0;
+    bool waits() const { return !sleeps_for.empty() || !group.idle(); }
+    std::vector<int> waits_for() const { return sleeps_for.empty() ? group.waits_for() : sleeps_for; }
   };
   struct Unjoined {
     Peer* from;
@@ -76,11 +91,16 @@ class Collectives final : public CollectiveRuntime {
     base::Buffer payload;
   };
 
+  class InSharedMemory;  // How a rank waits in a call on the board.
+
   Joined* find(const collective::GroupKey& key);
   void enter(std::unique_ptr<Joined> joined);
   void meet(Joined& joined, int rank);
   void deliver(Joined& joined, Peer& from, const collective::MessageHeader& header, base::ConstBytes payload);
   void answer_ping(Peer& from, const collective::MessageHeader& header);
+  bool prepare(Engine::Lock& lock, Joined& joined);
+  bool exchange(Engine::Lock& lock, Joined& joined, const void* mine, void* all, std::size_t bytes);
+  std::shared_ptr<const base::ErrorInfo> run_in_messages(const CollectiveCall& call);
   void watch();
   void look_after(Joined& joined, base::Time now);
   std::shared_ptr<const base::ErrorInfo> error_of(Joined& joined, collective::Operation operation) const;
@@ -88,6 +108,7 @@ class Collectives final : public CollectiveRuntime {
   Engine& engine_;
   Links& links_;
   ActorDirectory& directory_;
+  LocalStore& store_;
   Options options_;
   std::function<std::string()> activity_;
   std::map<collective::GroupKey, std::unique_ptr<Joined>> groups_;

@@ -151,8 +151,7 @@ bool Engine::drive(Lock& lock, const Predicate& done, std::optional<base::Time> 
 }
 
 bool Engine::spin(Lock& lock, const Predicate& done, std::optional<base::Time> deadline) {
-  if (token_ < 0) token_ = tokens_.acquire(pid_);
-  const bool has_token = token_ >= 0;
+  const bool has_token = take_spin_token();
   const auto budget = has_token ? spin_budget_ : std::min(spin_budget_, kYieldBudgetMax);
   auto until = base::Time::max();
   const auto poll = [&] {
@@ -184,6 +183,11 @@ bool Engine::spin(Lock& lock, const Predicate& done, std::optional<base::Time> d
     spin_budget_ = std::max(spin_budget_ / 2, kSpinBudgetMin);
     return false;
   }
+}
+
+bool Engine::take_spin_token() {
+  if (token_ < 0) token_ = tokens_.acquire(pid_);
+  return token_ >= 0;
 }
 
 void Engine::let_others_in(Lock& lock) {

@@ -63,6 +63,9 @@ class Engine {
     return wait_slowly(lock, predicate, deadline, before_sleep);
   }
 
+  // For a thread that waits for memory to change instead of for a message: whether it may spin, rather than yield.  The
+  // token is the engine's, and goes back when somebody sleeps.
+  bool take_spin_token();
   // One round; the lock is held.  Returns how much happened.
   std::size_t progress();
   // Something that another thread may be waiting for has happened.

@@ -99,7 +99,7 @@ void Process::build_parts(objstore::StoreClient store, const Collectives::Option
   cancellation_ = std::make_unique<Cancellation>(tasks_, *submitter_, *actors_);
   executor_ = std::make_unique<Executor>(
       Executor::Parts{engine_, *links_, *references_, *store_, *raylet_, *cancellation_, metrics_});
-  collectives_ = std::make_unique<Collectives>(engine_, *links_, actors_->directory(), collectives);
+  collectives_ = std::make_unique<Collectives>(engine_, *links_, actors_->directory(), *store_, collectives);
   collectives_->describe_with([this] { return executor_->describe_running(); });
   actors_->directory().tell_changes_to([this](const ActorState& actor) { collectives_->on_actor_changed(actor); });
   waits_ = std::make_unique<Waits>(engine_, *references_, *executor_,

@@ -75,7 +75,7 @@ class [[nodiscard]] CollectiveHandle {
 // A group as one of its members sees it: self() in a member's methods, or a part of it from split().
 //
 // Every member makes the same collective calls in the same order, with the same lengths where nothing else is said.
-// Each call blocks until this member's part is done; the *_async form returns at once.  Calls throw CollectiveError on
+// Each call blocks until this member's part is done; the *_async form returns at once, on all members or on none.  Calls throw CollectiveError on
 // every member soon after a member has died, and when calls do not fit each other; the group takes no calls after that.
 //
 // Lengths are in elements.  Reductions work in place where one span is given.  Results of a reduction are the same bits
@@ -91,13 +91,13 @@ class Communicator {
   Communicator(int own_rank, int group_size) : rank(own_rank), size(group_size) {}
   Communicator(int own_rank, int group_size, collective::GroupKey key) : rank(own_rank), size(group_size), key_(key) {}
 
-  void barrier() const { barrier_async().wait(); }
+  void barrier() const { run(collective::Operation::kBarrier, 0, 0, 1); }
   CollectiveHandle barrier_async() const { return begin(collective::Operation::kBarrier, 0, 0, 1); }
 
   // The root's data becomes everybody's.
   template <class T>
   void broadcast(std::span<T> data, int root = 0) const {
-    broadcast_async(data, root).wait();
+    run(collective::Operation::kBroadcast, root, data.size(), sizeof(T), data.data(), data.data());
   }
   template <class T>
   CollectiveHandle broadcast_async(std::span<T> data, int root = 0) const {
@@ -107,7 +107,8 @@ class Communicator {
   // Everybody's data becomes the reduction of all.  `op` is a ReduceOp or a function T(T, T).
   template <class T, class Op = ReduceOp>
   void allreduce(std::span<T> data, Op op = {}) const {
-    allreduce_async(data, op).wait();
+    run(collective::Operation::kAllreduce, 0, data.size(), sizeof(T), data.data(), data.data(),
+        &detail::reduction_of<T>(op));
   }
   template <class T, class Op = ReduceOp>
   CollectiveHandle allreduce_async(std::span<T> data, Op op = {}) const {
@@ -117,34 +118,31 @@ class Communicator {
   template <class T, class Op = ReduceOp>
   void allreduce(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}) const {
     detail::check_length(out.size(), in.size(), "the result of an allreduce");
-    begin(collective::Operation::kAllreduce, 0, in.size(), sizeof(T), in.data(), out.data(),
-          &detail::reduction_of<T>(op))
-        .wait();
+    run(collective::Operation::kAllreduce, 0, in.size(), sizeof(T), in.data(), out.data(),
+          &detail::reduction_of<T>(op));
   }
 
   // The root's `out` becomes the reduction of all; elsewhere `out` may be empty.
   template <class T, class Op = ReduceOp>
   void reduce(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}, int root = 0) const {
     if (rank == root) detail::check_length(out.size(), in.size(), "the result of a reduce");
-    begin(collective::Operation::kReduce, root, in.size(), sizeof(T), in.data(), out.data(),
-          &detail::reduction_of<T>(op))
-        .wait();
+    run(collective::Operation::kReduce, root, in.size(), sizeof(T), in.data(), out.data(),
+          &detail::reduction_of<T>(op));
   }
 
   // Block r of the reduction of all becomes rank r's `out`; `in` is size times as long.
   template <class T, class Op = ReduceOp>
   void reduce_scatter(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}) const {
     detail::check_length(in.size(), out.size() * static_cast<std::size_t>(size), "the input of a reduce_scatter");
-    begin(collective::Operation::kReduceScatter, 0, out.size(), sizeof(T), in.data(), out.data(),
-          &detail::reduction_of<T>(op))
-        .wait();
+    run(collective::Operation::kReduceScatter, 0, out.size(), sizeof(T), in.data(), out.data(),
+          &detail::reduction_of<T>(op));
   }
 
   // Everybody's `out` becomes all `in` in rank order; `out` is size times as long.
   template <class T>
   void allgather(std::span<const T> in, std::span<std::type_identity_t<T>> out) const {
     detail::check_length(out.size(), in.size() * static_cast<std::size_t>(size), "the result of an allgather");
-    begin(collective::Operation::kAllgather, 0, in.size(), sizeof(T), in.data(), out.data()).wait();
+    run(collective::Operation::kAllgather, 0, in.size(), sizeof(T), in.data(), out.data());
   }
   // The same with blocks of different lengths: counts[r] is rank r's.
   template <class T>
@@ -152,7 +150,7 @@ class Communicator {
                   std::span<const std::size_t> counts) const {
     detail::check_length(out.size(), detail::sum_of(counts, size), "the result of an allgatherv");
     detail::check_length(in.size(), counts[static_cast<std::size_t>(rank)], "the input of an allgatherv");
-    begin(collective::Operation::kAllgather, 0, 0, sizeof(T), in.data(), out.data(), nullptr, counts).wait();
+    run(collective::Operation::kAllgather, 0, 0, sizeof(T), in.data(), out.data(), nullptr, counts);
   }
 
   // The root's `out` becomes all `in` in rank order; elsewhere `out` may be empty.
@@ -160,14 +158,14 @@ class Communicator {
   void gather(std::span<const T> in, std::span<std::type_identity_t<T>> out, int root = 0) const {
     if (rank == root)
       detail::check_length(out.size(), in.size() * static_cast<std::size_t>(size), "the result of a gather");
-    begin(collective::Operation::kGather, root, in.size(), sizeof(T), in.data(), out.data()).wait();
+    run(collective::Operation::kGather, root, in.size(), sizeof(T), in.data(), out.data());
   }
   template <class T>
   void gatherv(std::span<const T> in, std::span<std::type_identity_t<T>> out, std::span<const std::size_t> counts,
                int root = 0) const {
     if (rank == root) detail::check_length(out.size(), detail::sum_of(counts, size), "the result of a gatherv");
     detail::check_length(in.size(), counts[static_cast<std::size_t>(rank)], "the input of a gatherv");
-    begin(collective::Operation::kGather, root, 0, sizeof(T), in.data(), out.data(), nullptr, counts).wait();
+    run(collective::Operation::kGather, root, 0, sizeof(T), in.data(), out.data(), nullptr, counts);
   }
 
   // Block r of the root's `in` becomes rank r's `out`; elsewhere `in` may be empty.
@@ -175,7 +173,7 @@ class Communicator {
   void scatter(std::span<const T> in, std::span<std::type_identity_t<T>> out, int root = 0) const {
     if (rank == root)
       detail::check_length(in.size(), out.size() * static_cast<std::size_t>(size), "the input of a scatter");
-    begin(collective::Operation::kScatter, root, out.size(), sizeof(T), in.data(), out.data()).wait();
+    run(collective::Operation::kScatter, root, out.size(), sizeof(T), in.data(), out.data());
   }
 
   // Block s of rank r's `in` becomes block r of rank s's `out`.  The spans must not share memory.
@@ -183,9 +181,8 @@ class Communicator {
   void alltoall(std::span<const T> in, std::span<std::type_identity_t<T>> out) const {
     detail::check_length(out.size(), in.size(), "the result of an alltoall");
     detail::check_length(in.size() % static_cast<std::size_t>(size), 0, "what is left over of an alltoall's blocks");
-    begin(collective::Operation::kAlltoall, 0, in.size() / static_cast<std::size_t>(size), sizeof(T), in.data(),
-          out.data())
-        .wait();
+    run(collective::Operation::kAlltoall, 0, in.size() / static_cast<std::size_t>(size), sizeof(T), in.data(),
+          out.data());
   }
   // The same with blocks of different lengths: to each rank sends[r] elements, from each receives[r].
   template <class T>
@@ -193,22 +190,20 @@ class Communicator {
                  std::span<const std::size_t> receives) const {
     detail::check_length(in.size(), detail::sum_of(sends, size), "the input of an alltoallv");
     detail::check_length(out.size(), detail::sum_of(receives, size), "the result of an alltoallv");
-    begin(collective::Operation::kAlltoall, 0, 0, sizeof(T), in.data(), out.data(), nullptr, sends, receives).wait();
+    run(collective::Operation::kAlltoall, 0, 0, sizeof(T), in.data(), out.data(), nullptr, sends, receives);
   }
 
   // Rank r's `out` becomes the reduction of the `in` of ranks 0 .. r; exclusive: 0 .. r - 1, and rank 0's stays.
   template <class T, class Op = ReduceOp>
   void scan(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}) const {
     detail::check_length(out.size(), in.size(), "the result of a scan");
-    begin(collective::Operation::kScan, 0, in.size(), sizeof(T), in.data(), out.data(), &detail::reduction_of<T>(op))
-        .wait();
+    run(collective::Operation::kScan, 0, in.size(), sizeof(T), in.data(), out.data(), &detail::reduction_of<T>(op));
   }
   template <class T, class Op = ReduceOp>
   void exclusive_scan(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}) const {
     detail::check_length(out.size(), in.size(), "the result of an exclusive_scan");
-    begin(collective::Operation::kExclusiveScan, 0, in.size(), sizeof(T), in.data(), out.data(),
-          &detail::reduction_of<T>(op))
-        .wait();
+    run(collective::Operation::kExclusiveScan, 0, in.size(), sizeof(T), in.data(), out.data(),
+          &detail::reduction_of<T>(op));
   }
 
   // Messages between two members, in order, of the same length on both sides.  A send returns when `data` may change;
@@ -241,6 +236,9 @@ class Communicator {
   Communicator split(int color, int key = 0) const;
 
  private:
+  void run(collective::Operation operation, int root, std::size_t count, std::size_t element_bytes,
+           const void* in = nullptr, void* out = nullptr, const collective::Reduction* reduction = nullptr,
+           std::span<const std::size_t> counts = {}, std::span<const std::size_t> receives = {}) const;
   CollectiveHandle begin(collective::Operation operation, int root, std::size_t count, std::size_t element_bytes,
                          const void* in = nullptr, void* out = nullptr,
                          const collective::Reduction* reduction = nullptr, std::span<const std::size_t> counts = {},

@@ -155,8 +155,8 @@ bool Board::run_inline(const Call& call) {
   return true;
 }
 
-// By chunks of a stage: each rank reduces its own slice straight from all the others' stages, into its own stage; then the
-// slices are read by whoever wants the result.
+// By chunks of a stage: each rank reduces its own slice straight from all the others' stages, into its own stage; then
+// the slices are read by whoever wants the result.
 bool Board::run_reduction(const Call& call) {
   const std::size_t chunk_max = kStageBytes / call.request.element_bytes;
   const bool wants = reduces_to_all(call.request.operation) || call.request.root == place_.rank;
@@ -172,9 +172,8 @@ bool Board::run_reduction(const Call& call) {
     copy_bytes(stage, input, own_begin);
     copy_bytes(stage + own_end, input + own_end, call.bytes(count) - own_end);
     if (!publish(call.patience) || !await_all(phase_, call.patience)) return false;
-    reduce(call, stage + own_begin, slices.count(place_.rank), 0, place_.size, [&](int rank) {
-      return rank == place_.rank ? input + own_begin : stage_of(rank) + own_begin;
-    });
+    reduce(call, stage + own_begin, slices.count(place_.rank), 0, place_.size,
+           [&](int rank) { return rank == place_.rank ? input + own_begin : stage_of(rank) + own_begin; });
     if (!publish(call.patience)) return false;
     if (wants) {
       std::byte* const output = call.output + call.bytes(done);
@@ -212,8 +211,8 @@ bool Board::run_broadcast(const Call& call) {
   return true;
 }
 
-// Gather, scatter, allgather, reduce_scatter, alltoall, scans: each rank stages a part of what others read, publishes, and
-// reads its part of theirs.
+// Gather, scatter, allgather, reduce_scatter, alltoall, scans: each rank stages a part of what others read, publishes,
+// and reads its part of theirs.
 bool Board::run_exchange(const Call& call) {
   const Request& r = call.request;
   const bool per_rank = r.operation == Operation::kScatter || r.operation == Operation::kReduceScatter ||

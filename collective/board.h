@@ -16,14 +16,14 @@ namespace mobula::collective {
 // Collectives of ranks that share memory, without messages and without copies through a third place.
 //
 // Each rank has one block that it alone writes and all others read: a published phase, a few bytes beside it, and two
-// stages for data.  All ranks count phases alike: in each phase a rank writes what the others need, publishes, waits until
-// all that it reads from have published too, and reads.  A stage is written again only when all have published that they
-// have done with it, which the phases of the calls in between mostly say for free.
+// stages for data.  All ranks count phases alike: in each phase a rank writes what the others need, publishes, waits
+// until all that it reads from have published too, and reads.  A stage is written again only when all have published
+// that they have done with it, which the phases of the calls in between mostly say for free.
 //
-// Memory orders: a phase is published by a release store after what it covers was written and read by acquire loads before
-// that is read; so everything else in a block is plain memory.  After publishing, a fence orders the look at the others'
-// `asleep` flags, as the sleeper's own fence orders its flag before its last look at their phases: one of both sees the
-// other (Dekker).
+// Memory orders: a phase is published by a release store after what it covers was written and read by acquire loads
+// before that is read; so everything else in a block is plain memory.  After publishing, a fence orders the look at the
+// others' `asleep` flags, as the sleeper's own fence orders its flag before its last look at their phases: one of both
+// sees the other (Dekker).
 class Board {
  public:
   static constexpr std::size_t kStageBytes = std::size_t{256} << 10;
@@ -91,8 +91,8 @@ class Board {
   bool await(int first, int last, std::uint64_t phase, Patience& patience);
   bool await_all(std::uint64_t phase, Patience& patience) { return await(0, place_.size, phase, patience); }
   bool check_calls();
-  // The stage to write next, once nobody reads it any more; null: given up.  `free_at`: the phase whose publication by all
-  // says that they have done with it.
+  // The stage to write next, once nobody reads it any more; null: given up.  `free_at`: the phase whose publication by
+  // all says that they have done with it.
   std::byte* take_stage(std::uint64_t free_at, Patience& patience);
   const std::byte* stage_of(int rank) const { return block(rank).stages[stage_].data(); }
   // into = the reduction of what `part(rank)` gives for ranks [first, last), in rank order.

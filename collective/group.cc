@@ -185,9 +185,9 @@ bool Group::deliver(std::map<RunKey, std::unique_ptr<Active>>::iterator at, cons
   const Signature theirs = signature_of(header);
   if (theirs != run.signature()) {
     fail({{},
-          "the calls do not fit each other: rank " + std::to_string(place_.rank) + " called " + to_string(run.signature()) +
-              ", rank " + std::to_string(header.from) + " called " + to_string(theirs) + " (call " +
-              std::to_string(header.sequence) + " of the group)"},
+          "the calls do not fit each other: rank " + std::to_string(place_.rank) + " called " +
+              to_string(run.signature()) + ", rank " + std::to_string(header.from) + " called " + to_string(theirs) +
+              " (call " + std::to_string(header.sequence) + " of the group)"},
          wire);
     return false;
   }

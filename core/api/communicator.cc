@@ -135,7 +135,8 @@ runtime::CollectiveCall call_of(const collective::GroupKey& group, collective::O
                                 std::span<const std::size_t> receives) {
   runtime::CollectiveCall call;
   call.group = group;
-  call.request = {operation, root, count, element_bytes, {counts.begin(), counts.end()}, {receives.begin(), receives.end()}};
+  call.request = {
+      operation, root, count, element_bytes, {counts.begin(), counts.end()}, {receives.begin(), receives.end()}};
   call.reduction = reduction;
   call.input = in;
   call.output = out;

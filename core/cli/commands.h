@@ -56,7 +56,8 @@ struct TopoOptions {
   Format format = Format::kText;
 };
 int topo(const TopoOptions& options);
-int config(Format format);
+// `topic`: empty, or "collectives" for the table of algorithms.
+int config(const std::string& topic, Format format);
 int doctor(Format format);
 int doctor_all_nodes(Format format);  // Of the Slurm allocation that this runs in.
 int doctor_facts();                   // What one of them asks each node for: one line of JSON.

@@ -160,8 +160,11 @@ int main_with(std::vector<std::string> arguments) {
     }
   });
   auto* config_command = app.add_subcommand("config", "Print every setting, its value and where it comes from");
+  std::string topic;
+  config_command->add_option("topic", topic, "collectives: which algorithm each operation uses")
+      ->check(CLI::IsMember({"collectives"}));
   reports(config_command);
-  config_command->callback([&] { code = config(format()); });
+  config_command->callback([&] { code = config(topic, format()); });
   auto* version_command = app.add_subcommand("version", "Print the version");
   reports(version_command);
   version_command->callback([&] {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <filesystem>
 #include <map>
@@ -13,6 +14,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "collective/choose.h"
 #include "core/cli/commands.h"
 #include "core/cli/session_file.h"
 #include "core/cli/tool_link.h"
@@ -212,7 +214,14 @@ int logs(const LogsOptions& options) {
   }
 }
 
-int config(Format format) {
+int config(const std::string& topic, Format format) {
+  if (topic == "collectives") {
+    collective::Table table;
+    const char* rules = std::getenv("MOBULA_COLLECTIVES");
+    if (const auto set = table.override_with(rules != nullptr ? rules : ""); !set) return complain(set.error().what);
+    if (format == Format::kJson) return std::printf("%s\n", json(table.to_string()).dump().c_str()), 0;
+    return std::printf("%s", table.to_string().c_str()), 0;
+  }
   const auto settings = cluster::load_settings();
   if (!settings) return complain(settings.error().what);
   json rows = json::array();

@@ -31,12 +31,8 @@ inline void cpu_relax() {
 // The object in the node's store that holds a member's block.
 base::ObjectId block_id(const GroupKey& key, int rank) {
   base::ObjectId id;
-  id.words = {0x636f'6c6cu,
-              static_cast<std::uint32_t>(key.id >> 32),
-              static_cast<std::uint32_t>(key.id),
-              key.epoch,
-              static_cast<std::uint32_t>(rank),
-              0x626c'6f63u,
+  id.words = {0x636f'6c6cu, static_cast<std::uint32_t>(key.id >> 32), static_cast<std::uint32_t>(key.id),
+              key.epoch,    static_cast<std::uint32_t>(rank),         0x626c'6f63u,
               0x6b00'0001u};
   return id;
 }
@@ -49,8 +45,8 @@ struct Whereabouts {
 
 }  // namespace
 
-// Spins with a token, yields without one, looks after the engine now and then, and sleeps when it takes long; who publishes
-// then wakes it by a message.
+// Spins with a token, yields without one, looks after the engine now and then, and sleeps when it takes long; who
+// publishes then wakes it by a message.
 class Collectives::InSharedMemory final : public Board::Patience {
  public:
   InSharedMemory(Collectives& all, Joined& joined, bool may_spin) : all_(all), joined_(joined), may_spin_(may_spin) {}
@@ -106,17 +102,17 @@ class Collectives::InSharedMemory final : public Board::Patience {
 // One allgather among the members by messages; false: the group has failed.
 bool Collectives::exchange(Engine::Lock& lock, Joined& joined, const void* mine, void* all, std::size_t bytes) {
   const collective::Request request{Operation::kAllgather, 0, bytes, 1, {}, {}};
-  const auto call = joined.group.begin(plan_for(options_.table, request, joined.group.place()),
-                                       {Operation::kAllgather, 0, 0, bytes, 1},
-                                       {static_cast<const std::byte*>(mine), static_cast<std::byte*>(all)}, nullptr, joined);
+  const auto call = joined.group.begin(
+      plan_for(options_.table, request, joined.group.place()), {Operation::kAllgather, 0, 0, bytes, 1},
+      {static_cast<const std::byte*>(mine), static_cast<std::byte*>(all)}, nullptr, joined);
   watch();
   engine_.wait(
       lock, [&] { return call->ended(); }, std::nullopt);
   return call->done;
 }
 
-// With the first blocking call of a group: where is everybody?  On one node each has a block in its store that the others
-// map.  All members decide alike.
+// With the first blocking call of a group: where is everybody?  On one node each has a block in its store that the
+// others map.  All members decide alike.
 bool Collectives::prepare(Engine::Lock& lock, Joined& joined) {
   joined.prepared = true;
   const collective::Place place = joined.group.place();
@@ -126,10 +122,9 @@ bool Collectives::prepare(Engine::Lock& lock, Joined& joined) {
   if (place.size <= kMembersMax && options_.shared_memory) {
     if (auto allocated = store_.allocate(lock, sizeof(Board::Block))) {
       block = &Board::format(allocated->bytes().data());
-      mine.has_block = store_.seal(std::move(*allocated), block_id(joined.group.key(), place.rank),
-                                   objstore::Copy::kPrimary)
-                           ? 1
-                           : 0;
+      mine.has_block =
+          store_.seal(std::move(*allocated), block_id(joined.group.key(), place.rank), objstore::Copy::kPrimary) ? 1
+                                                                                                                 : 0;
     }
   }
   std::vector<Whereabouts> all(size);
@@ -182,8 +177,7 @@ std::shared_ptr<const base::ErrorInfo> Collectives::run(const CollectiveCall& ca
   }
   if (joined == nullptr) return run_in_messages(call);
   InSharedMemory patience(*this, *joined, may_spin);
-  const Board::Outcome outcome =
-      joined->board->run(call.request, call.reduction, call.input, call.output, patience);
+  const Board::Outcome outcome = joined->board->run(call.request, call.reduction, call.input, call.output, patience);
   Engine::Lock lock(engine_);
   joined->busy = false;
   ++joined->board_calls;

@@ -41,6 +41,30 @@ std::string variable(const char* name) {
   ::_exit(1);
 }
 
+base::Result<base::Duration> seconds(const char* name, base::Duration otherwise) {
+  const std::string text = variable(name);
+  if (text.empty()) return otherwise;
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (*end != '\0' || !(value > 0) || value > 1e9) {
+    return Error{Code::kInvalid, std::string(name) + " is '" + text + "'; a number of seconds above 0 is wanted"};
+  }
+  return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(value));
+}
+
+base::Result<Collectives::Options> collective_options() {
+  Collectives::Options options;
+  if (auto set = options.table.override_with(variable("MOBULA_COLLECTIVES")); !set) return set.error();
+  const auto patience = seconds("MOBULA_COLLECTIVE_PATIENCE_S", options.patience);
+  if (!patience) return patience.error();
+  const auto hang_limit = seconds("MOBULA_HANG_LIMIT_S", options.hang_limit);
+  if (!hang_limit) return hang_limit.error();
+  options.patience = *patience;
+  options.hang_limit = *hang_limit;
+  options.shared_memory = variable("MOBULA_COLLECTIVE_MEMORY") != "0";
+  return options;
+}
+
 // A worker, forked or exec'd: joins its raylet and runs calls until the end.
 [[noreturn]] void be_worker(const worker::WorkerStart& start, const os::Secret& secret) {
   // Programs that the user's code starts are not workers.
@@ -57,6 +81,9 @@ std::string variable(const char* name) {
   options.transports.interface = variable("MOBULA_INTERFACE");
   options.registration.set_wire_version(base::kWireVersion);
   options.registration.set_build_id(os::self_build_id());
+  auto collectives = collective_options();
+  if (!collectives) die(collectives.error().what);
+  options.collectives = std::move(*collectives);
   auto process = Process::join(options, secret);
   if (!process) die("the worker cannot join its raylet: " + process.error().what);
   Process* const forever = process->release();  // Ends by _exit(): its threads never stop.
@@ -97,6 +124,8 @@ void describe_job(proto::Register& r, int argc, char** argv, const InitOptions& 
 class DriverSession final : public SessionImpl {
  public:
   static Result<std::unique_ptr<SessionImpl>> start(int argc, char** argv, const InitOptions& options) {
+    auto collectives = collective_options();
+    if (!collectives) return collectives.error();
     auto session = std::make_unique<DriverSession>();
     const auto joined = session->find_cluster(options);
     if (!joined) return joined.error();
@@ -108,6 +137,7 @@ class DriverSession final : public SessionImpl {
     p.transports.session_directory = session->directory_;
     p.transports.node_link = session->node_link_;
     p.transports.interface = session->interface_;
+    p.collectives = std::move(*collectives);
     describe_job(p.registration, argc, argv, options);
     auto process = Process::join(p, *session->secret_);
     if (!process) {

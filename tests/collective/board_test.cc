@@ -1,12 +1,12 @@
 #include "collective/board.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <new>
 #include <numeric>
 #include <random>
 #include <thread>
+
+#include <gtest/gtest.h>
 
 namespace mobula::collective {
 namespace {
@@ -72,10 +72,10 @@ std::string call(Board& board, Place place, Operation operation, std::size_t cou
   const Reduction* sum = find_reduction(DataType::kInt64, ReduceOp::kSum);
   const auto size = static_cast<std::size_t>(place.size);
   const auto rank = static_cast<std::size_t>(place.rank);
-  const bool input_all = operation == Operation::kScatter || operation == Operation::kReduceScatter ||
-                         operation == Operation::kAlltoall;
-  const bool output_all = operation == Operation::kGather || operation == Operation::kAllgather ||
-                          operation == Operation::kAlltoall;
+  const bool input_all =
+      operation == Operation::kScatter || operation == Operation::kReduceScatter || operation == Operation::kAlltoall;
+  const bool output_all =
+      operation == Operation::kGather || operation == Operation::kAllgather || operation == Operation::kAlltoall;
   Values in(input_all ? count * size : count);
   for (std::size_t i = 0; i < in.size(); ++i) in[i] = value(place.rank, i);
   Values out(output_all ? count * size : count, -1);
@@ -166,7 +166,8 @@ TEST(Board, ranks_that_call_something_else_are_found_out) {
     Yielding patience(1);
     Values data(rank == 0 ? 2 : 3, 1);
     const Reduction* sum = find_reduction(DataType::kInt64, ReduceOp::kSum);
-    const auto outcome = board.run({Operation::kAllreduce, 0, data.size(), 8, {}, {}}, sum, data.data(), data.data(), patience);
+    const auto outcome =
+        board.run({Operation::kAllreduce, 0, data.size(), 8, {}, {}}, sum, data.data(), data.data(), patience);
     if (outcome != Board::Outcome::kMismatch) return;
     ++found;
     EXPECT_EQ(board.mismatched_with(), 1 - rank);

@@ -75,8 +75,9 @@ class [[nodiscard]] CollectiveHandle {
 // A group as one of its members sees it: self() in a member's methods, or a part of it from split().
 //
 // Every member makes the same collective calls in the same order, with the same lengths where nothing else is said.
-// Each call blocks until this member's part is done; the *_async form returns at once, on all members or on none.  Calls throw CollectiveError on
-// every member soon after a member has died, and when calls do not fit each other; the group takes no calls after that.
+// Each call blocks until this member's part is done; the *_async form returns at once, on all members or on none. Calls
+// throw CollectiveError on every member soon after a member has died, and when calls do not fit each other; the group
+// takes no calls after that.
 //
 // Lengths are in elements.  Reductions work in place where one span is given.  Results of a reduction are the same bits
 // on every rank, and from run to run for the same shape of the group.
@@ -119,7 +120,7 @@ class Communicator {
   void allreduce(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}) const {
     detail::check_length(out.size(), in.size(), "the result of an allreduce");
     run(collective::Operation::kAllreduce, 0, in.size(), sizeof(T), in.data(), out.data(),
-          &detail::reduction_of<T>(op));
+        &detail::reduction_of<T>(op));
   }
 
   // The root's `out` becomes the reduction of all; elsewhere `out` may be empty.
@@ -127,7 +128,7 @@ class Communicator {
   void reduce(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}, int root = 0) const {
     if (rank == root) detail::check_length(out.size(), in.size(), "the result of a reduce");
     run(collective::Operation::kReduce, root, in.size(), sizeof(T), in.data(), out.data(),
-          &detail::reduction_of<T>(op));
+        &detail::reduction_of<T>(op));
   }
 
   // Block r of the reduction of all becomes rank r's `out`; `in` is size times as long.
@@ -135,7 +136,7 @@ class Communicator {
   void reduce_scatter(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}) const {
     detail::check_length(in.size(), out.size() * static_cast<std::size_t>(size), "the input of a reduce_scatter");
     run(collective::Operation::kReduceScatter, 0, out.size(), sizeof(T), in.data(), out.data(),
-          &detail::reduction_of<T>(op));
+        &detail::reduction_of<T>(op));
   }
 
   // Everybody's `out` becomes all `in` in rank order; `out` is size times as long.
@@ -182,7 +183,7 @@ class Communicator {
     detail::check_length(out.size(), in.size(), "the result of an alltoall");
     detail::check_length(in.size() % static_cast<std::size_t>(size), 0, "what is left over of an alltoall's blocks");
     run(collective::Operation::kAlltoall, 0, in.size() / static_cast<std::size_t>(size), sizeof(T), in.data(),
-          out.data());
+        out.data());
   }
   // The same with blocks of different lengths: to each rank sends[r] elements, from each receives[r].
   template <class T>
@@ -203,7 +204,7 @@ class Communicator {
   void exclusive_scan(std::span<const T> in, std::span<std::type_identity_t<T>> out, Op op = {}) const {
     detail::check_length(out.size(), in.size(), "the result of an exclusive_scan");
     run(collective::Operation::kExclusiveScan, 0, in.size(), sizeof(T), in.data(), out.data(),
-          &detail::reduction_of<T>(op));
+        &detail::reduction_of<T>(op));
   }
 
   // Messages between two members, in order, of the same length on both sides.  A send returns when `data` may change;

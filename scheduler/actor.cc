@@ -195,6 +195,19 @@ void ActorMachine::on(base::Time now, ActorJobEnded&& e, Out& out) {
   }
 }
 
+void ActorMachine::on(base::Time now, GroupNews&& e, Out& out) {
+  if (!view_.apply(e)) return;
+  place_at_ = now;
+  if (!e.over) return;
+  std::vector<base::ActorId> inside;
+  for (const auto& [id, actor] : actors_) {
+    if (actor.strategy.bundle.group == e.group && actor.phase != Phase::kDead) inside.push_back(id);
+  }
+  for (const base::ActorId& id : inside) {
+    end(now, actors_.at(id), ActorEnd::kKilled, "its placement group is over: " + e.why, StopMode::kKill, out);
+  }
+}
+
 void ActorMachine::on(base::Time now, NodeView&& e, Out& out) {
   if (!view_.apply(e)) return;
   place_at_ = now;  // There may be room now.

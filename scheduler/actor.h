@@ -117,6 +117,7 @@ class ActorMachine {
   void on(base::Time now, ActorOwnerGone&& event, Out& out);
   void on(base::Time now, ActorJobEnded&& event, Out& out);
   void on(base::Time now, NodeView&& event, Out& out);
+  void on(base::Time now, GroupNews&& event, Out& out);
 
   Actor* with_lease(const base::ActorId& actor, const base::LeaseId& lease);
   void changed(Actor& actor, Out& out);

@@ -5,6 +5,7 @@
 
 #include "core/base/ids.h"
 #include "core/base/resources.h"
+#include "scheduler/strategy.h"
 
 namespace mobula::scheduler {
 
@@ -27,6 +28,7 @@ struct ActorLease {
   std::uint32_t incarnation = 0;
   base::JobId job;
   base::Resources shape;
+  BundleRef bundle;
 };
 struct ActorGrant {  // Answers ActorLease: a worker that serves nobody else.
   base::NodeId node;

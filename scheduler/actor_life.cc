@@ -106,7 +106,7 @@ std::optional<base::NodeId> ActorMachine::choose_among(base::Time now, const Act
 
 void ActorMachine::ask(base::Time now, const Actor& actor, Out& out) {
   out.emplace_back(ActorLease{actor.node, actor.request, sender(actor.node).floor(), actor.lease, actor.view.actor,
-                              actor.view.incarnation, actor.view.job, actor.shape});
+                              actor.view.incarnation, actor.view.job, actor.shape, actor.strategy.bundle});
   timers_.set(actor.view.actor, now + limits_.lease_resend);
 }
 

@@ -83,7 +83,7 @@ struct ActorJobEnded {  // Ends what the job owns; detached actors live on.
 };
 using ActorInput =
     std::variant<RegisterActor, ActorGrant, ActorReject, ActorLost, ActorReleased, ActorStarted, ActorStartFailed,
-                 ActorExited, KillActor, ActorHandlesGone, ActorOwnerGone, ActorJobEnded, NodeView>;
+                 ActorExited, KillActor, ActorHandlesGone, ActorOwnerGone, ActorJobEnded, NodeView, GroupNews>;
 
 // ---- What the machine asks of the GCS ----------------------------------------------------------
 

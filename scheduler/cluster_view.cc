@@ -96,6 +96,32 @@ const NodeView* ClusterView::find(const base::NodeId& node) const {
   return it == nodes_.end() ? nullptr : &it->second;
 }
 
+bool ClusterView::apply(const GroupNews& news) {
+  GroupNews& known = groups_[news.group];
+  if (known.over || (known.version != 0 && known.version >= news.version)) return false;
+  known = news;
+  ++shape_version_;
+  if (!news.over) return true;
+  known.places.clear();
+  groups_over_.push_back(news.group);
+  if (groups_over_.size() > limits_.groups_over_max) {
+    groups_.erase(groups_over_.front());
+    groups_over_.pop_front();
+  }
+  return true;
+}
+
+bool ClusterView::has_bundle(const base::NodeId& node, const BundleRef& bundle) const {
+  const auto it = groups_.find(bundle.group);
+  if (it == groups_.end()) return false;
+  const auto& places = it->second.places;
+  if (bundle.index == BundleRef::kAny) {
+    return std::any_of(places.begin(), places.end(), [&](const auto& p) { return p.second == node; });
+  }
+  const auto place = places.find(static_cast<std::uint32_t>(bundle.index));
+  return place != places.end() && place->second == node;
+}
+
 void ClusterView::assume(base::Time now, const base::NodeId& node, const base::Resources& taken) {
   if (!nodes_.contains(node)) return;
   auto& [at, all] = assumed_[node];
@@ -122,7 +148,11 @@ base::Resources ClusterView::room(base::Time now, const NodeView& view) const {
 
 bool ClusterView::could_take(base::Time now, const NodeView& view, const Wish& wish) const {
   if (view.state != NodeState::kAlive || view.node == wish.skip || avoided(view.node, wish)) return false;
-  if (!wish.strategy.allows(view.node, view.labels) || !room(now, view).covers(wish.shape)) return false;
+  if (!wish.strategy.allows(view.node, view.labels)) return false;
+  // What is free in a bundle only its own node knows.
+  if (wish.strategy.bundle ? !has_bundle(view.node, wish.strategy.bundle) : !room(now, view).covers(wish.shape)) {
+    return false;
+  }
   const auto no = refused_.find(view.node);
   return no == refused_.end() || no->second + limits_.refused_for <= now;
 }
@@ -152,6 +182,7 @@ std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) 
 }
 
 std::optional<base::NodeId> ClusterView::probe(base::Time now, const Wish& wish) const {
+  if (wish.strategy.bundle) return std::nullopt;  // pick() asks where bundles lie however full they are.
   using Rank = std::pair<base::Time, bool>;
   std::optional<Rank> best;
   std::optional<base::NodeId> chosen;
@@ -179,6 +210,11 @@ std::optional<base::Time> ClusterView::next_retry(base::Time now) const {
 }
 
 std::optional<Infeasible> ClusterView::infeasible(const base::Resources& shape, const Strategy& strategy) const {
+  if (strategy.bundle) {  // It waits for its group, however long that takes, until the group is over.
+    const auto group = groups_.find(strategy.bundle.group);
+    if (group == groups_.end() || !group->second.over) return std::nullopt;
+    return Infeasible{"its placement group is over: " + group->second.why, std::nullopt, {}};
+  }
   const NodeView* nearest = nullptr;
   std::pair<std::size_t, std::int64_t> least;
   bool any_allowed = false;

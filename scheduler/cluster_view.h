@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -29,6 +30,15 @@ struct NodeView {
   Labels labels;
 };
 
+// Where the bundles of a placement group may be used.  Published by the GCS to whoever places work in it.
+struct GroupNews {
+  base::PlacementGroupId group;
+  std::uint64_t version = 0;  // Older ones are ignored.
+  std::map<std::uint32_t, base::NodeId> places;
+  bool over = false;  // For good.
+  std::string why;    // Of one that is over.
+};
+
 // Why nothing in the cluster could ever serve a shape.
 struct Infeasible {
   std::string missing;                  // "gpus: 4 wanted, 1 on the nearest node"; one sentence.
@@ -45,6 +55,7 @@ class ClusterView {
  public:
   struct Limits {
     std::size_t nodes_max = 20'000;                               // Further nodes are not believed in.
+    std::size_t groups_over_max = 4'096;                          // Placement groups that are over, remembered.
     std::size_t dead_max = 4'096;                                 // Remembered, so that late views revive nobody.
     base::Duration refused_for = std::chrono::milliseconds(20);   // Not asked again so long after a refusal.
     base::Duration assumed_for = std::chrono::milliseconds(100);  // What was asked of it is taken off so long.
@@ -59,6 +70,10 @@ class ClusterView {
 
   // Counts what infeasible() depends on: nodes, their totals and labels.
   std::uint64_t shape_version() const { return shape_version_; }
+
+  // True when it was newer than what was known.
+  bool apply(const GroupNews& news);
+  bool knows(const base::PlacementGroupId& group) const { return groups_.contains(group); }
 
   void assume(base::Time now, const base::NodeId& node, const base::Resources& taken);
   void refused(base::Time now, const base::NodeId& node);
@@ -86,6 +101,7 @@ class ClusterView {
 
  private:
   base::Resources room(base::Time now, const NodeView& view) const;
+  bool has_bundle(const base::NodeId& node, const BundleRef& bundle) const;
 
   const Limits limits_;
   std::uint64_t shape_version_ = 1;
@@ -93,6 +109,8 @@ class ClusterView {
   std::map<base::NodeId, base::Time> refused_;                              // When each said no; a subset of nodes_.
   std::map<base::NodeId, std::pair<base::Time, base::Resources>> assumed_;  // The last time, and all of it; a subset.
   std::map<base::NodeId, std::uint64_t> dead_;                              // Version of its death.
+  std::map<base::PlacementGroupId, GroupNews> groups_;
+  std::deque<base::PlacementGroupId> groups_over_;  // Oldest first.
 };
 
 }  // namespace mobula::scheduler

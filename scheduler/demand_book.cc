@@ -212,7 +212,7 @@ void DemandBook::resend(base::Time now, const base::LeaseId& lease, base::Outbox
     case Phase::kAsked: {
       const Demand& demand = demands_.at(key);
       out.emplace_back(PeerDemand{s.node, s.request, peer(s.node).floor(), lease, key.owner, key.key, demand.job,
-                                  kinds_.at(demand.kind).shape});
+                                  kinds_.at(demand.kind).shape, kinds_.at(demand.kind).strategy.bundle});
       break;
     }
     case Phase::kGranted:

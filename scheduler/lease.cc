@@ -11,9 +11,10 @@ LeaseMachine::State::State(Self me, LeaseLimits l)
     : self(std::move(me)),
       limits(l),
       view(l.view),
-      seats(self.total, l.pool),
+      seats(self.node, self.total, self.topology, l.pool),
       demands(self.node, l.owner_window, l.peer_window, l.resend_every),
       gcs(l.actor_window),
+      holds(l.hold_window),
       published(self.total) {
   view.apply({self.node, 1, NodeState::kAlive, {}, self.total, self.total, self.labels});
 }
@@ -45,6 +46,7 @@ std::optional<base::Time> LeaseMachine::next_deadline() const {
   return next;
 }
 
+const SeatBook& LeaseMachine::seats() const { return state_->seats; }
 const base::Resources& LeaseMachine::available() const { return state_->seats.available(); }
 
 LeaseMachine::Counts LeaseMachine::counts() const {

@@ -9,6 +9,7 @@
 #include "core/base/resources.h"
 #include "scheduler/cluster_view.h"
 #include "scheduler/lease_messages.h"
+#include "scheduler/seat_book.h"
 #include "scheduler/worker_pool.h"
 
 namespace mobula::scheduler {
@@ -20,7 +21,8 @@ struct LeaseLimits {
   std::size_t leases_max = 65'536;
   std::uint64_t owner_window = 1'024;   // Grants to one owner that it has not acknowledged.
   std::uint64_t peer_window = 256;      // Unanswered requests to one peer.
-  std::uint64_t actor_window = 4'096;   // Unanswered requests of the GCS.
+  std::uint64_t actor_window = 4'096;   // Unanswered requests of the GCS for actors,
+  std::uint64_t hold_window = 4'096;    // and for bundles.
   std::size_t gone_owners_max = 4'096;  // Remembered, so that a late demand revives nobody.
   base::Duration resend_every = std::chrono::milliseconds(500);
   base::Duration publish_every = std::chrono::milliseconds(10);
@@ -57,6 +59,7 @@ class LeaseMachine {
     base::NodeId node;
     base::Resources total;
     Labels labels;
+    std::shared_ptr<const base::Topology> topology{};  // Null: nothing is known.
   };
 
   LeaseMachine(Self self, LeaseLimits limits);
@@ -67,6 +70,7 @@ class LeaseMachine {
   std::optional<base::Time> next_deadline() const;
   bool is_valid() const;
 
+  const SeatBook& seats() const;
   const base::Resources& available() const;  // Below zero while over-committed.
 
   struct Counts {

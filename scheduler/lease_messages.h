@@ -7,6 +7,7 @@
 #include "core/base/ids.h"
 #include "core/base/resources.h"
 #include "scheduler/actor_lease.h"
+#include "scheduler/bundle_messages.h"
 #include "scheduler/cluster_view.h"
 #include "scheduler/strategy.h"
 #include "scheduler/worker_pool.h"
@@ -88,6 +89,7 @@ struct PeerDemand {  // One slot, to be granted or rejected at once, never passe
   std::uint32_t key = 0;
   base::JobId job;
   base::Resources shape;
+  BundleRef bundle;
 };
 struct PeerGrant {
   base::NodeId peer;
@@ -159,12 +161,13 @@ struct AvailabilityChanged {
   base::Resources available;  // May be below zero while over-committed.
 };
 
-using LeaseInput =
-    std::variant<DemandSet, GrantAcked, LeaseReturned, OwnerGone, PeerDemand, PeerGrant, PeerReject, PeerReturn,
-                 PeerReturned, PeerLost, PeerRecall, ActorLease, ActorRelease, JobStarted, JobEnded, WorkerReady,
-                 WorkerGone, WorkerBlocked, WorkerUnblocked, StartFailed, NodeView>;
+using LeaseInput = std::variant<DemandSet, GrantAcked, LeaseReturned, OwnerGone, PeerDemand, PeerGrant, PeerReject,
+                                PeerReturn, PeerReturned, PeerLost, PeerRecall, ActorLease, ActorRelease, JobStarted,
+                                JobEnded, WorkerReady, WorkerGone, WorkerBlocked, WorkerUnblocked, StartFailed,
+                                NodeView, GroupNews, PrepareBundles, CommitBundles, ReleaseBundles>;
 using LeaseOutput = std::variant<DemandAck, Grant, ReturnAck, LeaseLost, Recall, Unschedulable, PeerDemand, PeerGrant,
                                  PeerReject, PeerReturn, PeerReturned, PeerLost, PeerRecall, ActorGrant, ActorReject,
-                                 ActorLost, ActorReleased, StartWorkers, StopWorker, AvailabilityChanged>;
+                                 ActorLost, ActorReleased, BundlesPrepared, BundlesRefused, BundlesCommitted,
+                                 BundlesReleased, StartWorkers, StopWorker, AvailabilityChanged>;
 
 }  // namespace mobula::scheduler

@@ -14,17 +14,19 @@ void LeaseMachine::State::on(base::Time now, PeerDemand&& event, Out& out) {
   const auto fate = peers.try_emplace(event.peer, limits.peer_window).first->second.receive(event.request, event.floor);
   if (fate == base::RequestReceiver::Fate::kStale || fate == base::RequestReceiver::Fate::kBeyond) return;
   const SeatBook::Seat* seat = seats.find(event.lease);
-  if (fate == base::RequestReceiver::Fate::kNew && !seat && fits_here(event.shape) &&
-      !seats.pool().has_ended(event.job) && seats.seats().size() < limits.leases_max) {
+  const auto where = fits_here(event.shape, event.bundle);
+  if (fate == base::RequestReceiver::Fate::kNew && !seat && where && !seats.pool().has_ended(event.job) &&
+      seats.seats().size() < limits.leases_max) {
     const Holder holder{Holder::Kind::kPeer, event.peer, event.owner, event.key, {}};
-    seats.take(now, event.lease, holder, event.job, std::move(event.shape));
+    seats.take(now, event.lease, holder, event.job, std::move(event.shape), *where);
     return;
   }
   if (!seat || seat->phase == SeatBook::Phase::kLeaving) {
     out.emplace_back(PeerReject{event.peer, event.lease, seats.available()});
     // It will ask again in a moment: what others hold longest may be free by then.
-    if (fate == base::RequestReceiver::Fate::kNew)
-      recall_for(now, {event.peer, {event.owner, event.key}}, event.shape, out);
+    if (fate == base::RequestReceiver::Fate::kNew) {
+      recall_for(now, {event.peer, {event.owner, event.key}}, event.shape, event.bundle, out);
+    }
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
   }
@@ -45,16 +47,16 @@ void LeaseMachine::State::on(base::Time now, ActorLease&& event, Out& out) {
   const auto fate = gcs.receive(event.request, event.floor);
   if (fate == base::RequestReceiver::Fate::kStale || fate == base::RequestReceiver::Fate::kBeyond) return;
   const SeatBook::Seat* seat = seats.find(event.lease);
-  if (fate == base::RequestReceiver::Fate::kNew && !seat && fits_here(event.shape) &&
-      seats.seats().size() < limits.leases_max) {
+  const auto where = fits_here(event.shape, event.bundle);
+  if (fate == base::RequestReceiver::Fate::kNew && !seat && where && seats.seats().size() < limits.leases_max) {
     const Holder holder{Holder::Kind::kGcs, {}, {}, 0, event.actor};
-    seats.take(now, event.lease, holder, event.job, std::move(event.shape));
+    seats.take(now, event.lease, holder, event.job, std::move(event.shape), *where);
     return;
   }
   if (!seat || seat->phase == SeatBook::Phase::kLeaving) {
     out.emplace_back(
         ActorReject{self.node, event.lease, event.actor, ActorReject::Reason::kNoRoom, {}, seats.available()});
-    if (fate == base::RequestReceiver::Fate::kNew) recall_for(now, {}, event.shape, out);
+    if (fate == base::RequestReceiver::Fate::kNew) recall_for(now, {}, event.shape, event.bundle, out);
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
   }
@@ -105,9 +107,13 @@ void LeaseMachine::State::route(base::Time now, SeatBook::Event&& event, Out& ou
   if (event.kind == Kind::kFailed) {
     if (event.holder.kind == Holder::Kind::kPeer) {
       out.emplace_back(PeerReject{event.holder.peer, event.lease, seats.available()});
+    } else if (event.holder.kind == Holder::Kind::kHome) {
+      demands.erase(now, event.lease);  // It stands in its line again.
     } else {
-      out.emplace_back(ActorReject{self.node, event.lease, event.holder.actor, ActorReject::Reason::kStartFailed,
-                                   std::move(event.cause), seats.available()});
+      out.emplace_back(
+          ActorReject{self.node, event.lease, event.holder.actor,
+                      event.cause.empty() ? ActorReject::Reason::kNoRoom : ActorReject::Reason::kStartFailed,
+                      std::move(event.cause), seats.available()});
     }
     return;
   }

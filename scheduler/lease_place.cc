@@ -56,7 +56,7 @@ void LeaseMachine::State::place(base::Time now, Out& out) {
     } else {
       if (since + limits.recall_after > now) retry_at = base::earlier(retry_at, since + limits.recall_after);
       const bool starves = since + limits.starve_after <= now;
-      if (starves && could_drain_for(kind.shape)) reserved.push_back(kind.shape);
+      if (starves && !kind.strategy.bundle && could_drain_for(kind.shape)) reserved.push_back(kind.shape);
       retry_at =
           base::earlier(retry_at, since + limits.starve_after + (starves ? limits.reserve_for : base::Duration{0}));
       continue;
@@ -67,8 +67,8 @@ void LeaseMachine::State::place(base::Time now, Out& out) {
 }
 
 bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandBook::Kind& kind, Out& out) {
-  const bool here =
-      kind.strategy.allows(self.node, self.labels) && fits_here(kind.shape) && seats.seats().size() < limits.leases_max;
+  const auto where = fits_here(kind.shape, kind.strategy.bundle);
+  const bool here = kind.strategy.allows(self.node, self.labels) && where && seats.seats().size() < limits.leases_max;
   std::optional<base::NodeId> node;
   if (here && std::holds_alternative<PackThenSpread>(kind.strategy.placement)) {
     node = self.node;
@@ -84,7 +84,7 @@ bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandB
   if (*node == self.node) {
     const SeatBook::Holder holder{SeatBook::Holder::Kind::kHome, {}, key.owner, key.key, {}};
     const base::JobId job = demands.find(key)->job;
-    seats.take(now, demands.ask_here(key), holder, job, kind.shape);
+    seats.take(now, demands.ask_here(key), holder, job, kind.shape, *where);
     return true;
   }
   if (!demands.may_ask(*node)) return false;
@@ -94,13 +94,14 @@ bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandB
 }
 
 bool LeaseMachine::State::serves_here(const DemandBook::Kind& kind) const {
-  return self.total.covers(kind.shape) && kind.strategy.allows(self.node, self.labels);
+  return seats.could_serve(kind.shape, kind.strategy.bundle) && kind.strategy.allows(self.node, self.labels);
 }
 
-bool LeaseMachine::State::fits_here(const base::Resources& shape) const {
-  if (!seats.available().covers(shape)) return false;
-  return std::none_of(reserved.begin(), reserved.end(),
-                      [&](const base::Resources& r) { return shares_a_resource(r, shape); });
+std::optional<BundleRef> LeaseMachine::State::fits_here(const base::Resources& shape, const BundleRef& bundle) const {
+  // What a bundle has is nobody else's: no reservation of the node's concerns it.
+  const bool waits = !bundle && std::any_of(reserved.begin(), reserved.end(),
+                                            [&](const base::Resources& r) { return shares_a_resource(r, shape); });
+  return waits ? std::nullopt : seats.room_for(shape, bundle);
 }
 
 // Whether the shape would fit here once the leases that can end have ended: actors stay, and a blocked task may be
@@ -108,6 +109,7 @@ bool LeaseMachine::State::fits_here(const base::Resources& shape) const {
 bool LeaseMachine::State::could_drain_for(const base::Resources& shape) const {
   base::Resources could = seats.available();
   for (const auto& [lease, seat] : seats.seats()) {
+    if (seat.bundle) continue;
     const bool ends = seat.holder.kind != SeatBook::Holder::Kind::kGcs && !seat.blocked;
     if (ends || seat.phase == SeatBook::Phase::kLeaving) could.add(SeatBook::held(seat));
   }
@@ -160,7 +162,7 @@ void LeaseMachine::State::refuse_again(base::Time now, Out& out) {
 
 // Takes leases back for demands that have waited too long for this node.
 void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
-  std::vector<std::pair<base::Time, std::pair<OwnerKey, const base::Resources*>>> due;
+  std::vector<std::pair<base::Time, std::pair<OwnerKey, const DemandBook::Kind*>>> due;
   std::optional<base::Time> next;
   for (const auto& [id, kind] : demands.kinds()) {
     if (kind.infeasible_since && !kind.line.empty()) {
@@ -173,7 +175,7 @@ void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
     if (since + limits.recall_after > now) {
       next = base::earlier(next, since + limits.recall_after);
     } else {
-      due.push_back({since, {key, &kind.shape}});
+      due.push_back({since, {key, &kind}});
     }
   }
   const bool too_early = recall_at && *recall_at > now;
@@ -181,19 +183,27 @@ void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
     recall_at.reset();
   } else if (!too_early) {
     std::sort(due.begin(), due.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    for (const auto& [since, what] : due) recall_for(now, {{}, what.first}, *what.second, out);
+    for (const auto& [since, what] : due) {
+      recall_for(now, {{}, what.first}, what.second->shape, what.second->strategy.bundle, out);
+    }
     recall_at = next;
   }
 }
 
-void LeaseMachine::State::recall_for(base::Time now, const Waiter& waiter, const base::Resources& shape, Out& out) {
+void LeaseMachine::State::recall_for(base::Time now, const Waiter& waiter, const base::Resources& shape,
+                                     const BundleRef& bundle, Out& out) {
   using Key = std::pair<base::NodeId, OwnerKey>;
-  if (!self.total.covers(shape)) return;
+  if (!seats.could_serve(shape, bundle)) return;
+  const auto competes = [&bundle](const SeatBook::Seat& seat) {
+    if (!bundle) return !seat.bundle;
+    return seat.bundle.group == bundle.group && (bundle.index == BundleRef::kAny || seat.bundle == bundle);
+  };
   std::map<Key, std::size_t> held;
   std::vector<std::pair<base::Time, base::LeaseId>> oldest;
-  base::Resources coming = seats.available();
+  base::Resources coming = seats.available_in(bundle);
   for (const auto& [lease, seat] : seats.seats()) {
-    if (seat.holder.kind == SeatBook::Holder::Kind::kGcs || seat.phase != SeatBook::Phase::kHeld) continue;
+    if (seat.holder.kind == SeatBook::Holder::Kind::kGcs || !competes(seat) || seat.phase != SeatBook::Phase::kHeld)
+      continue;
     ++held[{seat.holder.peer, {seat.holder.owner, seat.holder.key}}];
     if (seat.recalled) coming.add(SeatBook::held(seat));
     const bool ripe = !seat.recalled && !seat.blocked && seat.since + limits.lease_quantum <= now;

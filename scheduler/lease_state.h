@@ -45,6 +45,11 @@ struct LeaseMachine::State {
   void on(base::Time now, ActorLease&& event, Out& out);
   void on(base::Time now, ActorRelease&& event, Out& out);
   void on(base::Time now, NodeView&& event, Out& out);
+  // lease_bundles.cc: placement groups.
+  void on(base::Time now, GroupNews&& event, Out& out);
+  void on(base::Time now, PrepareBundles&& event, Out& out);
+  void on(base::Time now, CommitBundles&& event, Out& out);
+  void on(base::Time now, ReleaseBundles&& event, Out& out);
   void route(base::Time now, SeatBook::Event&& event, Out& out);
   void tell_holder(base::Time now, const base::LeaseId& lease, Out& out);
   void tell_again(base::Time now, const base::LeaseId& lease, Out& out);
@@ -55,7 +60,8 @@ struct LeaseMachine::State {
   void place(base::Time now, Out& out);
   bool place_one(base::Time now, const OwnerKey& key, DemandBook::Kind& kind, Out& out);
   bool serves_here(const DemandBook::Kind& kind) const;  // When it is empty.
-  bool fits_here(const base::Resources& shape) const;
+  // Where a seat would be taken now; see SeatBook::room_for().
+  std::optional<BundleRef> fits_here(const base::Resources& shape, const BundleRef& bundle) const;
   bool could_drain_for(const base::Resources& shape) const;
   void check_feasible(base::Time now, Out& out);
   void refuse(base::Time now, const OwnerKey& key, const Infeasible& why, Out& out);
@@ -66,7 +72,8 @@ struct LeaseMachine::State {
     base::NodeId home;
     OwnerKey key;
   };
-  void recall_for(base::Time now, const Waiter& waiter, const base::Resources& shape, Out& out);
+  void recall_for(base::Time now, const Waiter& waiter, const base::Resources& shape, const BundleRef& bundle,
+                  Out& out);
   void publish(base::Time now, Out& out);
 
   // Ends a slot of an owner here, wherever it is.
@@ -82,6 +89,7 @@ struct LeaseMachine::State {
   DemandBook demands;
   std::map<base::NodeId, base::RequestReceiver> peers;  // Alive ones.
   base::RequestReceiver gcs;
+  base::RequestReceiver holds;       // Of the GCS, for bundles.
   base::Timers<OwnerKey> refusals;   // Demands answered with Unschedulable, until the owner's next word.
   base::Timers<base::LeaseId> told;  // Seats whose holder elsewhere has to be told again.
   std::set<base::WorkerId> gone_owners;

@@ -191,6 +191,13 @@ void NodeRoom::give_back(const base::Resources& shape, const Pieces& pieces) {
   give_back_pieces(pieces);
 }
 
+void NodeRoom::limit(const CpuSet& free_pus, const std::vector<Amount>& gpu_room) {
+  free_pus_ &= free_pus;
+  for (std::size_t gpu = 0; gpu < std::min(gpu_room_.size(), gpu_room.size()); ++gpu) {
+    gpu_room_[gpu] = std::min(gpu_room_[gpu], gpu_room[gpu]);
+  }
+}
+
 void NodeRoom::take_pieces(const Pieces& pieces) {
   free_pus_ -= pieces.pus;
   for (const std::uint16_t gpu : pieces.gpus) {

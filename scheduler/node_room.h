@@ -54,6 +54,8 @@ class NodeRoom {
   void take(const base::Resources& shape, const Pieces& pieces);
   void give_back(const base::Resources& shape, const Pieces& pieces);
   // Pieces that somebody else holds, without the amounts.
+  // Others hold what is not in these: until then it was thought free.
+  void limit(const base::CpuSet& free_pus, const std::vector<base::Amount>& gpu_room);
   void take_pieces(const Pieces& pieces);
   void give_back_pieces(const Pieces& pieces);
 

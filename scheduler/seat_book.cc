@@ -13,10 +13,20 @@ base::Resources cpus_of(const base::Resources& shape) {
   return cpus;
 }
 
+base::Resources gpus_of(const base::Resources& shape) {
+  base::Resources gpus;
+  gpus.set("gpus", shape.get("gpus"));
+  return gpus;
+}
+
 }  // namespace
 
-SeatBook::SeatBook(base::Resources total, WorkerPoolLimits limits)
-    : total_(std::move(total)), available_(total_), pool_(limits) {}
+SeatBook::SeatBook(base::NodeId node, base::Resources total, std::shared_ptr<const base::Topology> topology,
+                   WorkerPoolLimits limits)
+    : total_(std::move(total)),
+      available_(total_),
+      pieces_(node, topology ? std::move(topology) : std::make_shared<const base::Topology>(), total_),
+      pool_(limits) {}
 
 const SeatBook::Seat* SeatBook::find(const base::LeaseId& lease) const {
   const auto it = seats_.find(lease);
@@ -24,13 +34,27 @@ const SeatBook::Seat* SeatBook::find(const base::LeaseId& lease) const {
 }
 
 void SeatBook::take(base::Time now, const base::LeaseId& lease, Holder holder, const base::JobId& job,
-                    base::Resources shape) {
-  assert(available_.covers(shape));
-  available_.subtract(shape);
+                    base::Resources shape, const BundleRef& where) {
+  assert(room_for(shape, where) == where);
   Seat seat;
   seat.holder = holder;
   seat.job = job;
+  seat.bundle = where;
+  if (where) {
+    Pool& pool = pools_.at(where);
+    seat.pieces = *gpus_in(pool, shape);
+    for (const std::uint16_t gpu : seat.pieces.gpus) {
+      const auto at = std::find(pool.gpus.begin(), pool.gpus.end(), gpu) - pool.gpus.begin();
+      pool.gpu_room[static_cast<std::size_t>(at)].units -= seat.pieces.gpu_share.units;
+    }
+    ++pool.seats;
+  } else if (shape.get("gpus").units > 0) {
+    seat.pieces = *pieces_.choose(gpus_of(shape), pieces_.all_pus());
+    seat.pieces.nic.reset();
+    pieces_.take_pieces(seat.pieces);
+  }
   seat.shape = std::move(shape);
+  room_of(seat).subtract(seat.shape);
   const auto [it, added] = seats_.emplace(lease, std::move(seat));
   assert(added);
   (void)added;
@@ -47,7 +71,9 @@ void SeatBook::release(base::Time now, const base::LeaseId& lease, WorkerFate fa
   if (it == seats_.end()) return;
   Seat& seat = it->second;
   if (seat.phase == Phase::kLeaving) return;
-  if (seat.phase == Phase::kHeld && (fate == WorkerFate::kSpent || seat.blocked || pool_.has_ended(seat.job))) {
+  // A process that has used a GPU keeps a context on it: it serves nobody else.
+  if (seat.phase == Phase::kHeld &&
+      (fate == WorkerFate::kSpent || seat.blocked || !seat.pieces.gpus.empty() || pool_.has_ended(seat.job))) {
     seat.phase = Phase::kLeaving;
     pool_.leave(seat.worker);
     out.emplace_back(StopWorker{seat.worker, mode});
@@ -55,7 +81,7 @@ void SeatBook::release(base::Time now, const base::LeaseId& lease, WorkerFate fa
   }
   if (seat.phase == Phase::kHeld) pool_.give_back(now, seat.worker);
   if (seat.phase == Phase::kWaiting) forget_waiting(seat.job, lease);
-  if (seat.phase != Phase::kLost) available_.add(seat.shape);
+  if (seat.phase != Phase::kLost) give_back(seat, seat.shape);
   seats_.erase(it);
 }
 
@@ -69,7 +95,7 @@ void SeatBook::worker_gone(const WorkerGone& event) {
   const auto it = seats_.find(worker->lease);
   if (it == seats_.end()) return;
   Seat& seat = it->second;
-  available_.add(held(seat));
+  give_back(seat, held(seat));
   if (seat.phase == Phase::kLeaving) {
     seats_.erase(it);
     return;
@@ -86,9 +112,9 @@ void SeatBook::set_blocked(const base::WorkerId& id, bool blocked) {
   if (it == seats_.end() || it->second.phase != Phase::kHeld || it->second.blocked == blocked) return;
   it->second.blocked = blocked;
   if (blocked) {
-    available_.add(cpus_of(it->second.shape));
+    room_of(it->second).add(cpus_of(it->second.shape));
   } else {
-    available_.subtract(cpus_of(it->second.shape));
+    room_of(it->second).subtract(cpus_of(it->second.shape));
   }
 }
 
@@ -104,13 +130,14 @@ void SeatBook::start_failed(base::Time now, const StartFailed& event) {
     if (seat->second.holder.kind == Holder::Kind::kHome) continue;
     --left;
     events_.push_back({Event::Kind::kFailed, lease, seat->second.holder, event.cause});
-    available_.add(seat->second.shape);
+    give_back(seat->second, seat->second.shape);
     forget_waiting(event.job, lease);
     seats_.erase(seat);
   }
 }
 
 void SeatBook::settle(base::Time now, base::Outbox<LeaseOutput>& out) {
+  finish_leaving();
   std::map<base::JobId, std::uint32_t> lacking;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     auto& [job, line] = *it;
@@ -143,13 +170,29 @@ base::Resources SeatBook::held(const Seat& seat) {
 
 bool SeatBook::is_valid() const {
   base::Resources sum = available_;
+  std::map<BundleRef, std::pair<base::Resources, std::size_t>> inside;
+  for (const auto& [bundle, pool] : pools_) inside[bundle].first = pool.available;
+  for (const auto& [id, hold] : holds_) {
+    for (const HeldBundle& b : hold.bundles) sum.add(b.shape);
+  }
   std::size_t waiting = 0;
   for (const auto& [lease, seat] : seats_) {
-    sum.add(held(seat));
+    if (!seat.bundle) {
+      sum.add(held(seat));
+    } else if (seat.phase != Phase::kLost) {
+      const auto it = inside.find(seat.bundle);
+      if (it == inside.end()) return false;
+      it->second.first.add(held(seat));
+      ++it->second.second;
+    }
     waiting += seat.phase == Phase::kWaiting;
     if (seat.phase != Phase::kHeld && seat.phase != Phase::kLeaving) continue;
     const WorkerPool::Worker* worker = pool_.find(seat.worker);
     if (!worker || worker->lease != lease) return false;
+  }
+  for (const auto& [bundle, pool] : pools_) {
+    const auto& [amounts, count] = inside.at(bundle);
+    if (amounts != pool.total || count != pool.seats || !holds_.contains(pool.hold)) return false;
   }
   std::size_t lined = 0;
   for (const auto& [job, line] : waiting_) lined += line.size();

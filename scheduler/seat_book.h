@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 #include "core/base/resources.h"
 #include "core/base/timers.h"
 #include "scheduler/lease_messages.h"
+#include "scheduler/node_room.h"
 #include "scheduler/worker_pool.h"
 
 namespace mobula::scheduler {
@@ -24,7 +26,12 @@ namespace mobula::scheduler {
 // soon as nothing of it can run any more: at once when the worker is idle again, else when its
 // process is gone.
 //
-// Invariant: total - available == the sum of held() over all seats.
+// Bundles of placement groups are held here too.  A hold takes its amounts and pieces when it is prepared; once it is
+// committed, seats inside a bundle take from what the bundle has, not from the node.  A hold that is dropped stays
+// until the last of its seats is gone.
+//
+// Invariant: total - available == the sum of held() over all seats outside bundles and of the shapes of all holds;
+// and so for each bundle and the seats inside.
 class SeatBook {
  public:
   struct Holder {
@@ -45,6 +52,8 @@ class SeatBook {
     Holder holder;
     base::JobId job;
     base::Resources shape;
+    BundleRef bundle;  // Which one it is inside of; none: the node itself.
+    Pieces pieces;     // Its GPUs; the PUs are those of its bundle.
     Phase phase = Phase::kWaiting;
     base::WorkerId worker;  // Of kHeld and kLeaving.
     bool blocked = false;
@@ -57,10 +66,11 @@ class SeatBook {
     Kind kind;
     base::LeaseId lease;
     Holder holder;
-    std::string cause;  // Of kFailed.
+    std::string cause;  // Of kFailed; empty when no worker failed, but its bundle went.
   };
 
-  SeatBook(base::Resources total, WorkerPoolLimits limits);
+  SeatBook(base::NodeId node, base::Resources total, std::shared_ptr<const base::Topology> topology,
+           WorkerPoolLimits limits);
 
   const base::Resources& available() const { return available_; }
   const std::map<base::LeaseId, Seat>& seats() const { return seats_; }
@@ -68,8 +78,25 @@ class SeatBook {
   WorkerPool& pool() { return pool_; }
   const WorkerPool& pool() const { return pool_; }
 
-  // REQUIRES: available() covers shape; the lease is new.
-  void take(base::Time now, const base::LeaseId& lease, Holder holder, const base::JobId& job, base::Resources shape);
+  // Where a seat of the shape could be taken now: the node itself when `wish` names no group, else one of the bundles
+  // that it means.
+  std::optional<BundleRef> room_for(const base::Resources& shape, const BundleRef& wish) const;
+  // As above, were there no other seats.
+  bool could_serve(const base::Resources& shape, const BundleRef& wish) const;
+  const base::Resources& available_in(const BundleRef& bundle) const;  // The node's own for no bundle.
+
+  // REQUIRES: room_for(shape, ...) gave `where`; the lease is new.
+  void take(base::Time now, const base::LeaseId& lease, Holder holder, const base::JobId& job, base::Resources shape,
+            const BundleRef& where);
+
+  // False, and nothing taken, when not all of it is free.
+  bool prepare(const base::LeaseId& hold, const base::PlacementGroupId& group, std::vector<HeldBundle> bundles);
+  bool holds(const base::LeaseId& hold) const { return holds_.contains(hold) && !holds_.at(hold).leaving; }
+  void commit(const base::LeaseId& hold);
+  // Kills the seats inside.  Harmless for a hold that is not there.
+  void drop(const base::LeaseId& hold, base::Outbox<LeaseOutput>& out);
+  const NodeRoom& pieces() const { return pieces_; }
+  const Pieces* pieces_of(const BundleRef& bundle) const;  // Null for a bundle that may not be used.
   // The holder is done with it.  Harmless for a seat that is not there.
   void release(base::Time now, const base::LeaseId& lease, WorkerFate fate, StopMode mode,
                base::Outbox<LeaseOutput>& out);
@@ -89,11 +116,31 @@ class SeatBook {
   bool is_valid() const;
 
  private:
+  struct Pool {  // A bundle that may be used.
+    base::LeaseId hold;
+    base::Resources total, available;
+    std::vector<std::uint16_t> gpus;
+    std::vector<base::Amount> gpu_room;
+    std::size_t seats = 0;
+    bool leaving = false;
+  };
+  struct Hold {
+    base::PlacementGroupId group;
+    std::vector<HeldBundle> bundles;
+    bool committed = false, leaving = false;
+  };
+  static std::optional<Pieces> gpus_in(const Pool& pool, const base::Resources& shape);
+  base::Resources& room_of(const Seat& seat);
+  void give_back(const Seat& seat, const base::Resources& amounts);  // And its pieces and its place.
+  void finish_leaving();
   void seat_worker(base::Time now, const base::LeaseId& lease, Seat& seat, const base::WorkerId& worker);
   void forget_waiting(const base::JobId& job, const base::LeaseId& lease);
 
   const base::Resources total_;
   base::Resources available_;
+  NodeRoom pieces_;  // Of which only the pieces count; the amounts are `available_`.
+  std::map<BundleRef, Pool> pools_;
+  std::map<base::LeaseId, Hold> holds_;
   WorkerPool pool_;
   std::map<base::LeaseId, Seat> seats_;
   std::map<base::JobId, std::deque<base::LeaseId>> waiting_;  // Oldest first; no empty ones.

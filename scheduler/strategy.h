@@ -1,6 +1,7 @@
 #pragma once
 
 #include <compare>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <variant>
@@ -41,10 +42,21 @@ struct NodeAffinity {
   auto operator<=>(const NodeAffinity&) const = default;
 };
 
+// A bundle of a placement group: what runs there takes from what the bundle has reserved.
+struct BundleRef {
+  static constexpr std::int32_t kAny = -1;  // Whichever of the group has room.
+  base::PlacementGroupId group;             // Nil: no group.
+  std::int32_t index = kAny;
+
+  explicit operator bool() const { return !group.is_nil(); }
+  auto operator<=>(const BundleRef&) const = default;
+};
+
 // Where something may run and where it had better run.  A value; part of a scheduling key.
 struct Strategy {
   std::variant<PackThenSpread, Spread, NodeAffinity> placement;
   std::vector<LabelRule> labels;  // All of them must hold.
+  BundleRef bundle;               // Then only nodes where such a bundle lies will do.
 
   // True unless a label rule or a hard affinity rules the node out.
   bool allows(const base::NodeId& node, const Labels& labels_of_node) const;

@@ -24,6 +24,7 @@ struct StartWorkers {
 struct StopWorker {
   base::WorkerId worker;
   StopMode mode = StopMode::kKill;
+  std::string why;  // For people; empty: its owner is gone, or it is not needed.
 };
 
 struct WorkerPoolLimits {

@@ -1,5 +1,8 @@
 #include "tests/sim/oracle.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace mobula::sim {
 
 void Oracle::submitted(Task task, const base::WorkerId& owner) {
@@ -20,6 +23,7 @@ void Oracle::node_up(const base::NodeId& node, base::Resources total) { totals_[
 void Oracle::node_down(const base::NodeId& node) {
   totals_.erase(node);
   std::erase_if(running_, [&](const auto& r) { return r.second.node == node; });
+  for (auto& [id, group] : groups_) std::erase_if(group.places, [&](const auto& p) { return p.second == node; });
 }
 
 void Oracle::leased_anew(const base::WorkerId& worker) { has_waited_.erase(worker); }
@@ -92,6 +96,35 @@ void Oracle::check_no_orphan_runs(base::Time now) {
 
 void Oracle::violation(std::string what) {
   if (violations_.size() < kViolationsMax) violations_.push_back(std::move(what));
+}
+
+void Oracle::group_asked(const base::PlacementGroupId& group, std::size_t bundles) { groups_[group].bundles = bundles; }
+
+void Oracle::bundle_reserved(const base::PlacementGroupId& group, std::uint32_t index, const base::NodeId& node) {
+  Reserved& r = groups_[group];
+  const auto [it, added] = r.places.emplace(index, node);
+  // A node that is cut off may hold what is placed anew elsewhere already, until it is fenced.
+  if (!added && it->second == node) violation("bundle " + std::to_string(index) + " is reserved twice on one node");
+  it->second = node;
+  if (r.places.size() == r.bundles && !std::exchange(r.was_complete, true)) ++groups_completed_;
+}
+
+void Oracle::bundle_given_up(const base::PlacementGroupId& group, std::uint32_t index, const base::NodeId& node) {
+  Reserved& r = groups_[group];
+  const auto it = r.places.find(index);
+  if (it != r.places.end() && it->second == node) r.places.erase(it);
+}
+
+void Oracle::begins_in_bundle(const base::PlacementGroupId& group, std::int32_t, const base::NodeId& node) {
+  const auto it = groups_.find(group);
+  if (it == groups_.end()) return violation("a task of a group runs outside every bundle");
+  if (!it->second.was_complete) violation("a task runs in a group of which a part was never there");
+  const auto& places = it->second.places;
+  const bool here = std::any_of(places.begin(), places.end(), [&](const auto& p) { return p.second == node; });
+  // A bundle that is given up kills its workers; the signal takes a moment.
+  if (!here && !places.empty() && places.size() == it->second.bundles) {
+    violation("a task of a group runs on a node that has no bundle of it");
+  }
 }
 
 }  // namespace mobula::sim

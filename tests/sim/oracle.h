@@ -38,6 +38,13 @@ class Oracle {
   void actor_begins(const base::ActorId& actor, const base::WorkerId& worker, std::uint32_t incarnation);
   void actor_stops(const base::WorkerId& worker);
 
+  // Placement groups, as raylets reserve them: nobody may be inside before all bundles were there at one time.
+  void group_asked(const base::PlacementGroupId& group, std::size_t bundles);
+  void bundle_reserved(const base::PlacementGroupId& group, std::uint32_t index, const base::NodeId& node);
+  void bundle_given_up(const base::PlacementGroupId& group, std::uint32_t index, const base::NodeId& node);
+  void begins_in_bundle(const base::PlacementGroupId& group, std::int32_t index, const base::NodeId& node);
+  std::uint64_t groups_completed() const { return groups_completed_; }
+
   // Once everything has healed and had its time.
   void check_no_wait_without_end();
   void check_no_orphan_runs(base::Time now);
@@ -75,6 +82,13 @@ class Oracle {
   std::set<base::WorkerId> has_waited_;  // Their cpus may have been lent: they may run a node over.
   std::map<base::ActorId, std::pair<base::WorkerId, std::uint32_t>> actors_;
   std::map<base::WorkerId, base::ActorId> actor_of_;
+  struct Reserved {
+    std::size_t bundles = 0;
+    std::map<std::uint32_t, base::NodeId> places;
+    bool was_complete = false;
+  };
+  std::map<base::PlacementGroupId, Reserved> groups_;
+  std::uint64_t groups_completed_ = 0;
   std::vector<std::string> violations_;
 };
 

@@ -12,12 +12,6 @@ namespace {
 constexpr int kTicksAtOnceMax = 50;
 }
 
-template <class Output>
-void World::note(std::uint64_t who, const Output& output) {
-  const auto when = static_cast<std::uint64_t>(queue_.now().time_since_epoch().count());
-  digest_ = base::mix64(digest_ ^ when ^ (who * 3) ^ (output.index() << 56));
-}
-
 // Between machines: lost, late, repeated and out of order.
 void World::lossy(std::function<void()> deliver) {
   if (rng_.chance(loss_)) {
@@ -45,7 +39,8 @@ void World::to_raylet(const base::NodeId& id, LeaseInput input) {
     return queue_.at(n->stopped_until, [this, id, input = std::move(input)] { to_raylet(id, input); });
   }
   base::Outbox<LeaseOutput> out;
-  n->lease->step(queue_.now(), std::move(input), out);
+  n->lease->step(queue_.now(), input, out);
+  bundles_changed(id, input, out);
   for (LeaseOutput& o : out) route(*n, std::move(o));
   arm_node(id);
 }
@@ -93,7 +88,10 @@ void World::route(Node& n, LeaseOutput output) {
     lossy([this, to, message] { to_raylet(to, message); });
   };
   const auto anew = [&](const base::WorkerId& worker, const base::LeaseId& lease) {
-    if (Process* w = process(worker); w && std::exchange(w->lease, lease) != lease) oracle_.leased_anew(worker);
+    Process* w = process(worker);
+    if (!w) return;
+    if (std::exchange(w->lease, lease) != lease) oracle_.leased_anew(worker);
+    if (const SeatBook::Seat* seat = n.lease->seats().find(lease)) w->bundle = seat->bundle;
   };
   std::visit(
       [&](auto& m) {
@@ -144,6 +142,8 @@ void World::route(Node& n, LeaseOutput output) {
           n.published = m.available;
           n.published_version = m.version;
           if (n.joined) lossy([this, self, m] { to_membership(NodeHeartbeat{self, 1, m.version, m.available}); });
+        } else if constexpr (std::is_constructible_v<GroupInput, T>) {
+          lossy([this, m] { to_groups(m); });
         } else {
           lossy([this, m] { to_gcs(m); });
         }
@@ -178,7 +178,8 @@ void World::route(Process& p, SubmitOutput output) {
       send_result(*w, exec, TaskFinished::Outcome::kDone);
     });
   } else if (const auto* m = std::get_if<SetDemand>(&output)) {
-    const Strategy strategy = m->key == 5 ? Strategy{Spread{}, {}} : Strategy{};
+    Strategy strategy = m->key == 5 ? Strategy{Spread{}, {}} : Strategy{};
+    if (m->key >= kGroupKeys) strategy.bundle = p.bundles.at(m->key - kGroupKeys);
     raylet(DemandSet{self, m->key, p.job, shape_of(m->key), strategy, m->want, m->seq});
   } else if (const auto* m = std::get_if<AckGrant>(&output)) {
     raylet(GrantAcked{self, m->lease});
@@ -221,9 +222,12 @@ void World::route_membership(MembershipOutput output) {
       if (n.alive) lossy([this, id = id, view = m->view] { to_raylet(id, view); });
     }
     to_gcs(m->view);
+    to_groups(m->view);
     if (m->view.state != NodeState::kDead) return;
     for (const auto& [id, p] : processes_) {
-      if (p.node == m->view.node) to_gcs(ActorOwnerGone{id});
+      if (p.node != m->view.node) continue;
+      to_gcs(ActorOwnerGone{id});
+      to_groups(GroupOwnerGone{id});
     }
   }
 }
@@ -282,8 +286,10 @@ void World::tick_process(const base::WorkerId& id) {
 }
 
 void World::arm_gcs() {
-  if ((++steps_ & 63) == 0) oracle_.require(membership_.is_valid() && actors_.is_valid(), "the GCS's is_valid");
+  if ((++steps_ & 63) == 0)
+    oracle_.require(membership_.is_valid() && actors_.is_valid() && groups_.is_valid(), "the GCS's is_valid");
   arm(actors_timer_, actors_, [this] { tick_gcs(); });
+  arm(groups_timer_, groups_, [this] { tick_gcs(); });
   arm(membership_timer_, membership_, [this] { tick_gcs(); });
 }
 
@@ -292,6 +298,9 @@ void World::tick_gcs() {
   base::Outbox<ActorOutput> actor_out;
   actors_.tick(queue_.now(), actor_out);
   for (ActorOutput& o : actor_out) route_gcs(std::move(o));
+  base::Outbox<GroupOutput> group_out;
+  groups_.tick(queue_.now(), group_out);
+  for (GroupOutput& o : group_out) route_groups(std::move(o));
   base::Outbox<MembershipOutput> out;
   membership_.tick(queue_.now(), out);
   for (MembershipOutput& o : out) route_membership(std::move(o));

@@ -10,6 +10,7 @@ using namespace scheduler;
 
 base::Resources World::shape_of(KeyIndex key) const {
   base::Resources r;
+  if (key >= kGroupKeys) key = 0;
   const double cpus[] = {1, 2, 1, 0.5, 0, 1};
   if (key == 2) r.set("gpus", base::Amount::of(1));
   if (key == 4) r.set("gpus", base::Amount::of(64));
@@ -25,6 +26,9 @@ void World::submit(Process& owner, std::uint32_t depth) {
   spec.key = kind < 60 ? 0 : kind < 70 ? 1 : kind < 78 ? 2 : kind < 88 ? 3 : kind < 98 ? 5 : 4;
   // A blocked task keeps its gpu: one that waits for a child that needs the same gpu would wait for itself.
   if (depth > 0 && spec.key == 2) spec.key = 0;
+  if (!owner.bundles.empty() && rng_.chance(0.3)) {
+    spec.key = kGroupKeys + static_cast<KeyIndex>(rng_.below(owner.bundles.size()));
+  }
   spec.depth = depth;
   const std::uint64_t length = rng_.below(100);
   spec.run_time = std::chrono::microseconds(length < 70   ? rng_.between(2, 200)
@@ -107,6 +111,7 @@ void World::run_next(Process& w) {
   const Exec& exec = *w.running;
   const std::uint64_t run = ++w.run;
   oracle_.begins(queue_.now(), w.node, w.id, exec.owner, shape_of(exec.spec.key));
+  if (exec.spec.key >= kGroupKeys) oracle_.begins_in_bundle(w.bundle.group, w.bundle.index, w.node);
   trace("run " + std::to_string(exec.spec.id) + " on " + w.id.short_hex() + " at node " + w.node.short_hex());
   if (exec.spec.children == 0) {
     queue_.after(exec.spec.run_time, [this, id = w.id, run] { finish(id, run); });

@@ -11,7 +11,11 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 World::World(WorldOptions options)
-    : options_(options), rng_(options.seed), membership_(MembershipLimits{}), actors_(options.seed, ActorLimits{}) {
+    : options_(options),
+      rng_(options.seed),
+      membership_(MembershipLimits{}),
+      actors_(options.seed, ActorLimits{}),
+      groups_(options.seed + 1, GroupLimits{}) {
   const double losses[] = {0, 0.01, 0.05, 0.2};
   loss_ = losses[rng_.below(4)];
   repeat_ = losses[rng_.below(4)];
@@ -43,6 +47,12 @@ void World::run() {
     oracle_.require(broken || view->end != ActorEnd::kStartFailed, "actor " + id.short_hex() + " was given up");
     given_up_ += view->end == ActorEnd::kStartFailed;
   }
+  for (const base::PlacementGroupId& id : group_ids_) {
+    const GroupView* view = groups_.find(id);
+    if (!view) continue;
+    oracle_.require(view->is_over() || view->state == GroupState::kCreated || owners_gone_,
+                    "group " + id.short_hex() + " is neither created nor over: " + view->why);
+  }
   end_drivers();
   queue_.run_until(queue_.now() + seconds(15));
   oracle_.check_no_orphan_runs(queue_.now());
@@ -51,7 +61,11 @@ void World::run() {
 
 bool World::all_is_done() const {
   for (const auto& [id, p] : processes_) {
-    if (p.alive && (p.open_tasks != 0 || !p.unanswered.empty())) return false;
+    if (p.alive && (p.open_tasks != 0 || !p.unanswered.empty() || !p.unanswered_groups.empty())) return false;
+  }
+  for (const base::PlacementGroupId& id : group_ids_) {
+    const GroupView* view = groups_.find(id);
+    if (view && !view->is_over() && view->state != GroupState::kCreated) return false;
   }
   for (const base::ActorId& id : registered_) {
     const ActorView* view = actors_.find(id);
@@ -123,6 +137,8 @@ void World::heartbeat(const base::NodeId& id) {
     const std::uint64_t newest = membership_.version();
     lossy([this, id, changes = membership_.changes_since(known), newest] {
       for (const NodeChanged& c : changes) to_raylet(id, c.view);
+      groups_.each([&](const GroupView& view) { to_raylet(id, news_of(view)); });
+      for (const GroupNews& news : refused_groups_) to_raylet(id, news);
       if (Node* m = node(id)) m->view_version = std::max(m->view_version, newest);
     });
   });
@@ -161,6 +177,7 @@ void World::driver_life(const base::WorkerId& id) {
   // That their tasks end is not the machines' doing.
   for (std::uint64_t i = 0; i < batch && !broken_.contains(p->job); ++i) submit(*p, 0);
   if (rng_.chance(0.1)) register_actor(*p);
+  if (rng_.chance(0.1)) create_group(*p);
   queue_.after(microseconds(rng_.between(100, 60'000)), [this, id] { driver_life(id); });
 }
 
@@ -179,7 +196,11 @@ void World::kill_process(const base::WorkerId& id, const std::string& cause) {
     ordered(id.word(0), n.id.word(0), [this, at = n.id, id, driver, cause] {
       if (driver) to_raylet(at, OwnerGone{id});
       if (!driver) to_raylet(at, WorkerGone{id, cause});
-      if (node(at)) ordered(at.word(0), 1, [this, id] { to_gcs(ActorOwnerGone{id}); });
+      if (!node(at)) return;
+      ordered(at.word(0), 1, [this, id] {
+        to_gcs(ActorOwnerGone{id});
+        to_groups(GroupOwnerGone{id});
+      });
     });
   }
   for (auto& [other, o] : processes_) {
@@ -202,6 +223,7 @@ void World::kill_node(const base::NodeId& id, const std::string& cause) {
   const auto processes = n->processes;
   for (const base::WorkerId& p : processes) kill_process(p, "its node died");
   oracle_.node_down(id);
+  std::erase_if(prepared_, [&](const auto& p) { return p.second.node == id; });
   queue_.after(milliseconds(rng_.between(1, 50)), [this, id] { to_membership(NodeConnectionClosed{id, 1}); });
   queue_.after(milliseconds(rng_.between(100, 1000)), [this] { add_node(); });
 }
@@ -280,7 +302,10 @@ void World::check_empty() {
     oracle_.require(c.waiting_slots == 0, who + " has demands of the dead");
     oracle_.require(n.lease->available() == n.total, who + " has lost resources: " + n.lease->available().to_string());
   }
-  oracle_.require(membership_.is_valid() && actors_.is_valid(), "the GCS's is_valid");
+  oracle_.require(membership_.is_valid() && actors_.is_valid() && groups_.is_valid(), "the GCS's is_valid");
+  groups_.each([&](const GroupView& view) {
+    oracle_.require(view.is_over(), "group " + view.group.short_hex() + " outlives its owner");
+  });
 }
 
 World::Process* World::process(const base::WorkerId& id) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "scheduler/actor.h"
+#include "scheduler/group.h"
 #include "scheduler/lease.h"
 #include "scheduler/membership.h"
 #include "scheduler/submit.h"
@@ -88,6 +89,8 @@ class World {
     std::vector<Connection> connections;  // By worker handle.
     std::map<base::LeaseId, scheduler::WorkerHandle> by_lease;
     std::set<base::ActorId> unanswered;  // Registrations.
+    std::set<base::PlacementGroupId> unanswered_groups;
+    std::vector<scheduler::BundleRef> bundles;  // That its tasks run in: those of keys from kGroupKeys on.
     // As a worker.
     std::deque<Exec> queue;
     std::optional<Exec> running;
@@ -95,7 +98,8 @@ class World {
     bool blocked = false;
     std::optional<base::ActorId> actor;
     std::uint32_t incarnation = 0;
-    base::LeaseId lease;  // The last one.
+    base::LeaseId lease;          // The last one.
+    scheduler::BundleRef bundle;  // Of that lease.
     bool started = false;
   };
   struct Node {
@@ -131,7 +135,10 @@ class World {
   void check_empty();
   void trace(const std::string& text);
   template <class Output>
-  void note(std::uint64_t who, const Output& output);
+  void note(std::uint64_t who, const Output& output) {
+    const auto when = static_cast<std::uint64_t>(queue_.now().time_since_epoch().count());
+    digest_ = base::mix64(digest_ ^ when ^ (who * 3) ^ (output.index() << 56));
+  }
 
   // sched_network.cc: who is reached how.
   void lossy(std::function<void()> deliver);
@@ -173,6 +180,17 @@ class World {
   void ask_to_register(const base::WorkerId& owner, const scheduler::RegisterActor& request);
   base::Resources shape_of(scheduler::KeyIndex key) const;
 
+  // sched_groups.cc: placement groups that come and go.
+  static constexpr scheduler::KeyIndex kGroupKeys = 6;
+  void create_group(Process& owner);
+  void ask_to_create(const base::WorkerId& owner, const scheduler::CreateGroup& request);
+  void remove_group(const base::PlacementGroupId& group);
+  void to_groups(scheduler::GroupInput input);
+  void route_groups(scheduler::GroupOutput output);
+  void bundles_changed(const base::NodeId& node, const scheduler::LeaseInput& input,
+                       const base::Outbox<scheduler::LeaseOutput>& out);
+  scheduler::GroupNews news_of(const scheduler::GroupView& view) const;
+
   Process* process(const base::WorkerId& id);  // Null when dead.
   Node* node(const base::NodeId& id);          // Null when dead.
 
@@ -191,7 +209,11 @@ class World {
   std::map<std::pair<std::uint64_t, std::uint64_t>, Time> links_;
   scheduler::MembershipMachine membership_;
   scheduler::ActorMachine actors_;
-  Timer membership_timer_, actors_timer_;
+  scheduler::GroupMachine groups_;
+  Timer membership_timer_, actors_timer_, groups_timer_;
+  std::set<base::PlacementGroupId> group_ids_;
+  std::vector<scheduler::GroupNews> refused_groups_;
+  std::map<base::LeaseId, scheduler::PrepareBundles> prepared_;  // What raylets said yes to.
   Time gcs_stopped_until_{};
   std::set<base::ActorId> registered_;
   std::set<base::JobId> broken_;  // Their workers start nowhere.

@@ -60,6 +60,10 @@ int submit(const SubmitOptions& options) {
   ::setenv(cluster::kEnvRaylet, session->raylet_address.c_str(), 1);
   ::setenv(cluster::kEnvSession, session->directory.c_str(), 1);
   ::setenv(cluster::kEnvKeyFile, session->key_path().c_str(), 1);
+  // As its workers are told, unless the user says otherwise: a driver must be reachable from where they are.
+  for (const auto& [key, value] : session->settings) {
+    if (!value.empty()) ::setenv(variable_of(key).c_str(), value.c_str(), 0);
+  }
   return become(options.command);
 }
 

@@ -29,11 +29,9 @@ bool SessionFile::is_alive() const {
 }
 
 Result<void> write_session_file(const SessionFile& session) {
-  const json out = {{"cluster", session.cluster},
-                    {"gcs", session.gcs_address},
-                    {"gcs_tcp", session.gcs_tcp_address},
-                    {"raylet", session.raylet_address},
-                    {"processes", session.processes}};
+  const json out = {{"cluster", session.cluster},         {"gcs", session.gcs_address},
+                    {"gcs_tcp", session.gcs_tcp_address}, {"raylet", session.raylet_address},
+                    {"processes", session.processes},     {"settings", session.settings}};
   // Written aside and renamed: readers see all of it or nothing.
   const std::string aside = path_in(session.directory) + ".new";
   std::ofstream file(aside);
@@ -58,6 +56,11 @@ std::optional<SessionFile> read_session_file(const std::string& directory) {
   if (const auto processes = in.find("processes"); processes != in.end() && processes->is_object()) {
     for (const auto& [name, pid] : processes->items()) {
       if (pid.is_number_integer()) out.processes[name] = pid.get<pid_t>();
+    }
+  }
+  if (const auto settings = in.find("settings"); settings != in.end() && settings->is_object()) {
+    for (const auto& [key, value] : settings->items()) {
+      if (value.is_string()) out.settings[key] = value.get<std::string>();
     }
   }
   return out;

@@ -18,7 +18,8 @@ struct SessionFile {
   std::string gcs_address;      // Of the session's host.
   std::string gcs_tcp_address;  // For other hosts; empty: there is none.
   std::string raylet_address;
-  std::map<std::string, pid_t> processes;  // By name; the GCS only at the head.
+  std::map<std::string, pid_t> processes;       // By name; the GCS only at the head.
+  std::map<std::string, std::string> settings;  // Of the node, that its drivers must share.
 
   std::string key_path() const { return directory + "/key"; }
   bool is_alive() const;  // Its raylet runs.

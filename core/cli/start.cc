@@ -155,6 +155,7 @@ int start(const StartOptions& options) {
   raylet->gcs_address = member->gcs_address;
   raylet->name = options.head ? "n0" : "n" + os::random_id<base::NodeId>().short_hex().substr(0, 6);
   const std::string name = raylet->name;
+  for (const char* key : {"node_link", "interface"}) file.settings[key] = raylet->settings[key];
   if (const auto started = launch->start_raylet(std::move(*raylet)); !started) return undo(started.error().what);
   auto ready = launch->wait(kStartTime);
   if (!ready) return undo(ready.error().what);
@@ -163,6 +164,12 @@ int start(const StartOptions& options) {
   file.gcs_tcp_address = ready->gcs_tcp_address;
   file.raylet_address = ready->raylets[name];
   for (const auto& child : launch->children()) file.processes[child.name] = child.pid;
+  if (!options.key_file.empty()) {  // So far it is known by its address alone.
+    const auto link = ToolLink::open(file);
+    const auto status = link ? (*link)->list("status") : Result<std::string>(link.error());
+    const auto said = nlohmann::json::parse(status ? *status : std::string(), nullptr, false);
+    if (said.is_object()) file.cluster = said.value("cluster", file.cluster);
+  }
   const auto written = write_session_file(file);
   if (!written) return undo(written.error().what);
   return report(file, options.head, options.format);

@@ -165,6 +165,11 @@ SessionDirectory::~SessionDirectory() {
   if (lifetime_ == Lifetime::kRemove && maker_ == ::getpid()) remove_tree(path_);
 }
 
+bool is_directory(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 void remove_tree(const std::string& path) {
   Fd fd(::open(path.c_str(), kDirectory));
   struct stat info {};

@@ -36,7 +36,8 @@ class SessionDirectory {
   pid_t maker_;
 };
 
-std::string sessions_root();                // The parent of all sessions of this user on this host.
+std::string sessions_root();  // The parent of all sessions of this user on this host.
+bool is_directory(const std::string& path);
 void remove_tree(const std::string& path);  // Never follows symbolic links.
 
 }  // namespace mobula::os

@@ -71,6 +71,7 @@ void LeaseDriver::demand(const WorkerId& owner, const base::JobId& job, const pr
   }
   if (message.want() == 0) {
     wanted_.erase({owner, message.key()});
+    peer_failures_.erase({owner, message.key()});
   } else {
     wanted_[{owner, message.key()}] = {job, message.sequence()};
   }
@@ -84,28 +85,53 @@ void LeaseDriver::worker_ready(const WorkerId& worker, const base::JobId& job, s
   step(scheduler::WorkerReady{worker, job, std::move(address)});
 }
 
+bool LeaseDriver::Failures::add(const proto::ExitCause& newest) {
+  if (count++ == 0) first = os::now();
+  cause = newest;
+  return count >= kStartFailuresMax && os::now() - first >= kStartFailingTime;
+}
+
 void LeaseDriver::start_failed(const base::JobId& job, const proto::ExitCause& cause) {
+  Failures& failures = failures_[job];  // Known before peers are turned away for it.
+  const bool hopeless = failures.add(cause);
+  const Failures now = failures;
   step(scheduler::StartFailed{job, 1, cause.SerializeAsString()});
-  Failures& failures = failures_[job];
-  if (failures.count++ == 0) failures.first = os::now();
-  if (failures.count < kStartFailuresMax || os::now() - failures.first < kStartFailingTime) return;
+  if (!hopeless) return;
   for (const auto& [key, wanted] : wanted_) {
-    if (wanted.job != job) continue;
-    proto::Unschedulable message;
-    message.set_key(key.second);
-    message.set_sequence(wanted.sequence);
-    message.set_what("the program's workers do not start: " + cause.text());
-    message.add_evidence(std::to_string(failures.count) + " starts failed in a row");
-    for (const auto& line : cause.last_lines()) message.add_evidence("it wrote: " + line);
-    message.set_remedy(cause.remedy());
-    message.set_nearest_node(ports_.node_name(node_));
-    if (rpc::Rpc* rpc = ports_.client(key.first)) (void)rpc->notify(proto::UNSCHEDULABLE, message);
+    if (wanted.job == job) tell_owner(key.first, key.second, now, node_);
   }
+}
+
+void LeaseDriver::tell_owner(const WorkerId& owner, std::uint32_t key, const Failures& failures, const NodeId& node) {
+  const auto wanted = wanted_.find({owner, key});
+  rpc::Rpc* rpc = ports_.client(owner);
+  if (wanted == wanted_.end() || rpc == nullptr) return;
+  proto::Unschedulable message;
+  message.set_key(key);
+  message.set_sequence(wanted->second.sequence);
+  message.set_what("the program's workers do not start: " + failures.cause.text());
+  message.add_evidence(std::to_string(failures.count) + " starts failed in a row");
+  for (const auto& line : failures.cause.last_lines()) message.add_evidence("it wrote: " + line);
+  message.set_remedy(failures.cause.remedy());
+  message.set_nearest_node(ports_.node_name(node));
+  (void)rpc->notify(proto::UNSCHEDULABLE, message);
+}
+
+// What an owner here asked for was placed there, and the program does not start there.
+void LeaseDriver::refused_by_peer(const NodeId& peer, const LeaseId& lease, const std::string& why) {
+  const auto asked = asked_of_peers_.extract(lease);
+  proto::ExitCause cause;
+  if (asked.empty() || why.empty() || !cause.ParseFromString(why)) return;
+  const auto [owner, key] = asked.mapped();
+  Failures& failures = peer_failures_[{owner, key}];
+  if (failures.add(cause)) tell_owner(owner, key, failures, peer);
 }
 
 void LeaseDriver::owner_gone(const WorkerId& owner) {
   std::erase_if(wanted_, [&owner](const auto& entry) { return entry.first.first == owner; });
   std::erase_if(demands_, [&owner](const auto& entry) { return entry.first.first == owner; });
+  std::erase_if(peer_failures_, [&owner](const auto& entry) { return entry.first.first == owner; });
+  std::erase_if(asked_of_peers_, [&owner](const auto& entry) { return entry.second.first == owner; });
   std::erase_if(returns_, [&owner](const auto& entry) { return entry.first.first == owner; });
   step(scheduler::OwnerGone{owner});
 }
@@ -116,21 +142,25 @@ void LeaseDriver::from_peer(const NodeId& peer, const proto::PeerLease& m) {
     case proto::PeerLease::DEMAND: {
       auto shape = cluster::to_resources(m.shape());
       if (!shape) return;  // A peer that breaks the protocol gets no answer.
+      asked_by_peers_[lease] = to_id<base::JobId>(m.job_id());
       return step(scheduler::PeerDemand{peer, m.request(), m.floor(), lease, to_id<WorkerId>(m.owner()), m.key(),
                                         to_id<base::JobId>(m.job_id()), std::move(*shape)});
     }
     case proto::PeerLease::GRANT:
+      asked_of_peers_.erase(lease);
       return step(
           scheduler::PeerGrant{peer, lease, to_id<WorkerId>(m.worker().worker_id()), m.worker().SerializeAsString()});
     case proto::PeerLease::REJECT: {
       base::Resources available;
       for (const auto& [name, units] : m.available().units()) available.set(name, {units});
+      refused_by_peer(peer, lease, m.cause());
       return step(scheduler::PeerReject{peer, lease, std::move(available)});
     }
     case proto::PeerLease::RETURN:
+      asked_by_peers_.erase(lease);
       return step(scheduler::PeerReturn{peer, m.request(), m.floor(), lease, fate(m.worker_usable())});
-    case proto::PeerLease::RETURNED: return step(scheduler::PeerReturned{peer, lease});
-    case proto::PeerLease::LOST: return step(scheduler::PeerLost{peer, lease, m.cause()});
+    case proto::PeerLease::RETURNED: asked_of_peers_.erase(lease); return step(scheduler::PeerReturned{peer, lease});
+    case proto::PeerLease::LOST: asked_of_peers_.erase(lease); return step(scheduler::PeerLost{peer, lease, m.cause()});
     case proto::PeerLease::RECALL: return step(scheduler::PeerRecall{peer, lease});
     default: return;
   }
@@ -233,6 +263,7 @@ void LeaseDriver::acknowledge_demand(const WorkerId& owner, std::uint32_t key, s
 }
 
 void LeaseDriver::grant(const scheduler::Grant& output) {
+  peer_failures_.erase({output.owner, output.key});
   rpc::Rpc* rpc = ports_.client(output.owner);
   if (rpc == nullptr) return;  // Its end is on its way to the machine.
   proto::Grant message;
@@ -278,13 +309,14 @@ void LeaseDriver::put_to_peer(scheduler::LeaseOutput&& output) {
   proto::PeerLease m;
   NodeId peer;
   std::visit(
-      [&m, &peer](auto& o) {
+      [this, &m, &peer](auto& o) {
         using T = std::decay_t<decltype(o)>;
         if constexpr (ToPeer<T>) {
           peer = o.peer;
           m.set_lease_id(o.lease.bytes());
         }
         if constexpr (std::is_same_v<T, scheduler::PeerDemand>) {
+          asked_of_peers_[o.lease] = {o.owner, o.key};
           m.set_kind(proto::PeerLease::DEMAND);
           m.set_request(o.request);
           m.set_floor(o.floor);
@@ -293,11 +325,15 @@ void LeaseDriver::put_to_peer(scheduler::LeaseOutput&& output) {
           m.set_job_id(o.job.bytes());
           *m.mutable_shape() = cluster::to_proto(o.shape);
         } else if constexpr (std::is_same_v<T, scheduler::PeerGrant>) {
+          asked_by_peers_.erase(o.lease);
           m.set_kind(proto::PeerLease::GRANT);
           m.mutable_worker()->ParseFromString(o.address);
         } else if constexpr (std::is_same_v<T, scheduler::PeerReject>) {
           m.set_kind(proto::PeerLease::REJECT);
           *m.mutable_available() = cluster::to_proto(o.available);
+          const auto asked = asked_by_peers_.extract(o.lease);
+          const auto failures = asked.empty() ? failures_.end() : failures_.find(asked.mapped());
+          if (failures != failures_.end()) m.set_cause(failures->second.cause.SerializeAsString());
         } else if constexpr (std::is_same_v<T, scheduler::PeerReturn>) {
           m.set_kind(proto::PeerLease::RETURN);
           m.set_request(o.request);

@@ -51,6 +51,12 @@ class LeaseDriver {
   const scheduler::LeaseMachine& machine() const { return machine_; }
 
  private:
+  struct Failures {
+    std::uint32_t count = 0;  // In a row.
+    base::Time first{};
+    proto::ExitCause cause;                    // The newest.
+    bool add(const proto::ExitCause& newest);  // True when there is no more hope.
+  };
   void run();
   void put(scheduler::LeaseOutput&& output);
   void put_to_owner(scheduler::LeaseOutput&& output);
@@ -62,6 +68,8 @@ class LeaseDriver {
   void grant(const scheduler::Grant& output);
   void unschedulable(const scheduler::Unschedulable& output);
   void lost(const scheduler::LeaseLost& output);
+  void tell_owner(const base::WorkerId& owner, std::uint32_t key, const Failures& failures, const base::NodeId& node);
+  void refused_by_peer(const base::NodeId& peer, const base::LeaseId& lease, const std::string& why);
 
   os::EventLoop& loop_;
   const base::NodeId node_;
@@ -76,11 +84,11 @@ class LeaseDriver {
     std::uint64_t sequence = 0;
   };
   std::map<std::pair<base::WorkerId, std::uint32_t>, Wanted> wanted_;
-  struct Failures {
-    std::uint32_t count = 0;  // In a row.
-    base::Time first{};
-  };
-  std::map<base::JobId, Failures> failures_;
+  std::map<base::JobId, Failures> failures_;  // Of starts here.
+  // Of starts on other nodes, by the owner's key: that is what is not served.
+  std::map<std::pair<base::WorkerId, std::uint32_t>, Failures> peer_failures_;
+  std::map<base::LeaseId, std::pair<base::WorkerId, std::uint32_t>> asked_of_peers_;  // Not yet answered.
+  std::map<base::LeaseId, base::JobId> asked_by_peers_;
 
   struct PendingDemand {
     std::uint64_t sequence = 0;

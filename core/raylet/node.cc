@@ -134,10 +134,16 @@ Result<void> Node::open() {
       .client = client,
       .to_gcs = [this](const proto::ActorLease& m) { gcs_->notify(proto::ACTOR_LEASE, m); },
       .rename = [this](const WorkerId& worker, const std::string& name) { logs_->set_name(worker, name); }});
+  programs_ = std::make_unique<ProgramStore>(
+      loop_, ProgramStore::Options{.directory = options_.session_directory + "/programs", .self = id_},
+      program_ports());
+  WorkerHostOptions worker_options{secret_file_.get(), address_, options_.session_directory, options_.name,
+                                   link_environment(options_.settings)};
+  worker_options.locate = [this](const proto::JobInfo& job, auto located) {
+    programs_->locate(job, std::move(located));
+  };
   workers_ = std::make_unique<WorkerHost>(
-      loop_, *logs_,
-      WorkerHostOptions{secret_file_.get(), address_, options_.session_directory, options_.name,
-                        link_environment(options_.settings)},
+      loop_, *logs_, std::move(worker_options),
       WorkerHost::Events{.ready =
                              [this](const WorkerId& worker, const JobId& job) {
                                const Client* ready = clients_.find(worker);
@@ -279,6 +285,7 @@ Peers::Events Node::peer_events() {
       .serve =
           [this](const NodeId& peer, rpc::Rpc& rpc) {
             pulls_->serve_peer(peer, rpc);
+            programs_->serve_peer(peer, rpc);
             rpc.on<proto::LogLines>(proto::PEER_LOG_LINES, [this](proto::LogLines&& lines, rpc::Responder responder) {
               if (lines.lines_size() != 0) deliver_lines(to_id<JobId>(lines.lines(0).job_id()), lines);
               responder.reply(proto::Empty());
@@ -286,6 +293,20 @@ Peers::Events Node::peer_events() {
           },
       .job = [this](const JobId& job) { return jobs_->find(job); },
       .job_heard = [this](const proto::JobInfo& job) { jobs_->add(job); },
+  };
+}
+
+ProgramStore::Ports Node::program_ports() {
+  return {
+      .channel = [this](const NodeId& peer) { return peers_->channel(peer); },
+      .name_of = [this](const NodeId& peer) { return peers_->name_of(peer); },
+      .job = [this](const JobId& job) { return jobs_->find(job); },
+      .in_use =
+          [this](const std::string& build) {
+            const auto& all = jobs_->all();
+            return std::any_of(all.begin(), all.end(),
+                               [&build](const auto& job) { return job.second.info.build_id() == build; });
+          },
   };
 }
 
@@ -398,6 +419,7 @@ void Node::view_changed(const proto::ClusterView& view) {
 
 void Node::peer_died(const proto::NodeInfo& peer) {
   pulls_->peer_gone(to_id<NodeId>(peer.node_id()));
+  programs_->peer_gone(to_id<NodeId>(peer.node_id()));
   proto::NodeDead message;
   message.set_node_id(peer.node_id());
   message.set_incarnation(peer.incarnation());

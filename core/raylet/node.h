@@ -22,6 +22,7 @@
 #include "core/raylet/lease_driver.h"
 #include "core/raylet/log_capture.h"
 #include "core/raylet/peers.h"
+#include "core/raylet/program_store.h"
 #include "core/raylet/pull_driver.h"
 #include "core/raylet/store_service.h"
 #include "core/raylet/worker_host.h"
@@ -62,6 +63,7 @@ class Node {
   GcsLink::Events gcs_events();
   Peers::Events peer_events();
   Jobs::Ports job_ports();
+  ProgramStore::Ports program_ports();
 
   // Registration of this node's processes (registration.cc).
   void admit(std::unique_ptr<rpc::Rpc> rpc, proto::Register&& request, rpc::Responder responder);
@@ -108,6 +110,7 @@ class Node {
   std::unique_ptr<GcsLink> gcs_;
   std::unique_ptr<ActorWatch> watch_;
   std::unique_ptr<ActorHost> actors_;
+  std::unique_ptr<ProgramStore> programs_;
   std::unique_ptr<WorkerHost> workers_;
   std::unique_ptr<LeaseDriver> leases_;
   std::unique_ptr<Jobs> jobs_;

@@ -10,6 +10,7 @@
 #include "core/cluster/environment.h"
 #include "core/os/log.h"
 #include "core/os/random.h"
+#include "core/os/session.h"
 #include "core/raylet/exec_source.h"
 #include "core/raylet/zygote.h"
 
@@ -73,8 +74,9 @@ void WorkerHost::add_job(const proto::JobInfo& info) {
   const auto id = JobId::from_string(info.job_id());
   if (!id || jobs_.contains(*id)) return;
   Job& job = jobs_[*id];
+  job.info = info;
+  job.info.clear_env();
   job.exec = info.exec_workers();
-  job.program.exe = info.exe();
   job.program.argv.assign(info.argv().begin(), info.argv().end());
   if (job.program.argv.empty()) job.program.argv.push_back(info.exe());
   job.program.env = cluster::child_environment({info.env().begin(), info.env().end()});
@@ -87,6 +89,47 @@ void WorkerHost::add_job(const proto::JobInfo& info) {
   job.program.env.push_back(cluster::assignment(cluster::kEnvSession, options_.session_directory));
   job.program.cwd = info.cwd();
   job.program.secret_fd = options_.secret_fd;
+  job.program.log = options_.session_directory + "/logs/zygote-" + id->short_hex() + "-" + options_.node_name + ".log";
+}
+
+void WorkerHost::seek_program(const JobId& id, Job& job) {
+  if (job.place != Job::Place::kUnknown) return;
+  job.place = Job::Place::kSought;
+  loop_.post([this, alive = alive_, id] {
+    const auto it = *alive ? jobs_.find(id) : jobs_.end();
+    if (!*alive || it == jobs_.end()) return;
+    options_.locate(it->second.info, [this, alive, id](const Result<std::string>& path) {
+      if (*alive) program_sought(id, path);
+    });
+  });
+}
+
+void WorkerHost::program_sought(const JobId& id, const Result<std::string>& path) {
+  const auto it = jobs_.find(id);
+  if (it == jobs_.end()) return;
+  Job& job = it->second;
+  job.place = path ? Job::Place::kHere : Job::Place::kUnknown;
+  if (path) {
+    job.program.exe = *path;
+    // On a node that shares no files with the driver's, its working directory need not exist.
+    if (!os::is_directory(job.program.cwd)) {
+      os::log(os::LogLevel::kWarn, "job {}: there is no directory {} here; its workers begin in {}", id.short_hex(),
+              job.program.cwd, options_.session_directory);
+      job.program.cwd = options_.session_directory;
+    }
+    ensure_source(id, job);
+  }
+  std::vector<std::pair<WorkerId, std::uint64_t>> orders;
+  for (const auto& [worker, state] : workers_) {
+    if (state.job == id && !state.placed) orders.emplace_back(worker, state.token);
+  }
+  for (const auto& [worker, token] : orders) {
+    if (path) {
+      place_order(job, worker);
+    } else {
+      failed(token, path.error().what);
+    }
+  }
 }
 
 void WorkerHost::end_job(const JobId& id) {
@@ -132,6 +175,7 @@ WorkerSource::Events WorkerHost::source_events(const JobId& id) {
             const auto it = jobs_.find(id);
             if (it == jobs_.end()) return;
             it->second.zygote = 0;
+            it->second.place = Job::Place::kUnknown;  // It may have been replaced or removed.
             retired_.push_back(std::move(it->second.source));
             loop_.post([this, alive = alive_] {
               if (*alive) retired_.clear();
@@ -171,14 +215,11 @@ void WorkerHost::order(const JobId& id, std::uint32_t count) {
     state.job = id;
     state.token = random_token();
     tokens_[state.token] = worker;
-    state.deadline = loop_.after(options_.start_timeout, [this, worker] {
-      const auto late = workers_.find(worker);
-      if (late == workers_.end()) return;
-      late->second.deadline = 0;
-      if (late->second.pid == 0) return failed(late->second.token, "the program did not reach init() in time");
-      kill(worker, proto::ExitCause::START_FAILED, "the worker did not report ready in time");
-    });
     if (it != jobs_.end()) {
+      if (it->second.place != Job::Place::kHere) {
+        seek_program(id, it->second);  // The order is placed when it is here.
+        continue;
+      }
       ensure_source(id, it->second);
       place_order(it->second, worker);
     } else {
@@ -189,8 +230,20 @@ void WorkerHost::order(const JobId& id, std::uint32_t count) {
   }
 }
 
+void WorkerHost::expect_ready(const WorkerId& id, Worker& worker) {
+  if (worker.deadline != 0) loop_.cancel(worker.deadline);
+  worker.deadline = loop_.after(options_.start_timeout, [this, id] {
+    const auto late = workers_.find(id);
+    if (late == workers_.end()) return;
+    late->second.deadline = 0;
+    if (late->second.pid == 0) return failed(late->second.token, "the program did not reach init() in time");
+    kill(id, proto::ExitCause::START_FAILED, "the worker did not report ready in time");
+  });
+}
+
 void WorkerHost::place_order(Job& job, const WorkerId& id) {
   Worker& worker = workers_.at(id);
+  expect_ready(id, worker);
   const auto refuse = [&](std::string why) {
     loop_.post([this, alive = alive_, token = worker.token, why = std::move(why)] {
       if (*alive) failed(token, why);

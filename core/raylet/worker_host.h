@@ -24,7 +24,9 @@ struct WorkerHostOptions {
   std::string session_directory;
   std::string node_name;         // For the report of a death.
   std::vector<std::string> env;  // "NAME=value", over the job's own: what the node's settings mean for workers.
-  base::Duration start_timeout = std::chrono::seconds(30);  // From the order to WORKER_READY.
+  base::Duration start_timeout = std::chrono::seconds(30);  // From the program's being here to WORKER_READY.
+  // Finds the job's program on this node, or brings it here.
+  std::function<void(const proto::JobInfo& job, std::function<void(base::Result<std::string> path)>)> locate;
 };
 
 // The worker processes of this node, from the order to the reaping.  How many there should be is LeaseMachine's.
@@ -72,16 +74,21 @@ class WorkerHost {
 
  private:
   struct Job {
+    proto::JobInfo info;
+    enum class Place { kUnknown, kSought, kHere } place = Place::kUnknown;  // Of the program.
     WorkerProgram program;
     bool exec = false;
     std::unique_ptr<WorkerSource> source;
     pid_t zygote = 0;
   };
+  void seek_program(const base::JobId& id, Job& job);
+  void program_sought(const base::JobId& id, const base::Result<std::string>& path);
   void ensure_source(const base::JobId& id, Job& job);
   WorkerSource::Events source_events(const base::JobId& job);
   void look_for_oom_kills();
   void use_exec(const base::JobId& job, int threads);
   void place_order(Job& job, const base::WorkerId& worker);
+  void expect_ready(const base::WorkerId& worker, Worker& state);
   void started(std::uint64_t token, pid_t pid);
   void failed(std::uint64_t token, const std::string& why);
   void exited(pid_t pid, os::ExitStatus status);

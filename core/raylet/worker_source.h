@@ -19,6 +19,7 @@ struct WorkerProgram {
   std::vector<std::string> env;   // Ready for the child but for what each start adds.
   std::string cwd;
   int secret_fd = -1;  // Not owned; outlives the source.
+  std::string log;     // Gets what the program writes before it forks workers; empty: as our own output.
 };
 
 struct WorkerOrder {

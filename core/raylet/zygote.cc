@@ -1,11 +1,14 @@
 #include "core/raylet/zygote.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -24,6 +27,7 @@ constexpr int kChildSocket = 3;
 constexpr int kChildSecret = 4;
 // What a zygote has for killing and reaping its workers, before it is killed itself.
 constexpr int kEndMs = 2000;
+constexpr std::size_t kLastWordsBytes = 600;
 
 os::ExitStatus exit_status(const ZygoteReport& report) {
   const auto most_resident_kib = static_cast<std::int64_t>(report.token);
@@ -50,22 +54,33 @@ Result<std::unique_ptr<Zygote>> Zygote::spawn(os::EventLoop& loop, const WorkerP
   options.env.push_back(cluster::assignment(cluster::kEnvSecretFd, std::to_string(kChildSecret)));
   options.cwd = program.cwd;
   options.fds = {{theirs.get(), kChildSocket}, {program.secret_fd, kChildSecret}};
+  os::Fd log;
+  if (!program.log.empty()) {
+    constexpr int kFlags = O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+    log = os::Fd(::open(program.log.c_str(), kFlags, 0600));
+  }
+  if (log.valid()) options.fds.insert(options.fds.end(), {{log.get(), STDOUT_FILENO}, {log.get(), STDERR_FILENO}});
   const auto pid = os::spawn(options);
   if (!pid) return pid.error();
-  return std::unique_ptr<Zygote>(new Zygote(loop, std::move(events), std::move(unsuitable), std::move(ours), *pid));
+  return std::unique_ptr<Zygote>(
+      new Zygote(loop, std::move(events), std::move(unsuitable), std::move(ours), *pid, std::move(log), program.log));
 }
 
-Zygote::Zygote(os::EventLoop& loop, Events events, std::function<void(int)> unsuitable, os::Fd socket, pid_t pid)
+Zygote::Zygote(os::EventLoop& loop, Events events, std::function<void(int)> unsuitable, os::Fd socket, pid_t pid,
+               os::Fd log, std::string log_path)
     : loop_(loop),
       events_(std::move(events)),
       unsuitable_(std::move(unsuitable)),
       socket_(std::move(socket)),
-      pid_(pid) {
+      pid_(pid),
+      log_(std::move(log)),
+      log_path_(std::move(log_path)) {
   watch_ = loop_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { readable(); });
 }
 
 Zygote::~Zygote() {
   *alive_ = false;
+  if (log_.valid() && ::lseek(log_.get(), 0, SEEK_END) == 0) ::unlink(log_path_.c_str());
   if (gone_) return;
   loop_.remove(watch_);
   socket_.reset();  // Tells it to end.
@@ -148,13 +163,26 @@ void Zygote::take(const ZygoteReport& report) {
   }
 }
 
+// The end of what the program wrote, in one line: where the loader lacks a library, its complaint.
+std::string Zygote::last_words() const {
+  std::array<char, kLastWordsBytes> tail;
+  const off_t end = log_.valid() ? ::lseek(log_.get(), 0, SEEK_END) : 0;
+  const off_t begin = std::max<off_t>(0, end - static_cast<off_t>(tail.size()));
+  const ssize_t n = end <= 0 ? 0 : ::pread(log_.get(), tail.data(), tail.size(), begin);
+  std::string words(tail.data(), static_cast<std::size_t>(std::max<ssize_t>(0, n)));
+  while (!words.empty() && words.back() == '\n') words.pop_back();
+  std::replace(words.begin(), words.end(), '\n', ' ');
+  return words;
+}
+
 // Its workers die with it (pdeathsig); what they started does not, but by our hand.
 void Zygote::lost() {
   gone_ = true;
   loop_.remove(watch_);
   for (const pid_t worker : workers_) ::kill(-worker, SIGKILL);
   ::kill(-pid_, SIGKILL);
-  const std::string why = "the zygote ended with " + os::wait_for(pid_).to_string();
+  std::string why = "the zygote ended with " + os::wait_for(pid_).to_string();
+  if (const std::string words = last_words(); !words.empty()) why += "; it wrote: " + words;
   const auto alive = alive_;
   const auto ordered = std::exchange(ordered_, {});
   const auto workers = std::exchange(workers_, {});

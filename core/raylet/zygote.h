@@ -32,11 +32,13 @@ class Zygote final : public WorkerSource {
   pid_t pid() const { return pid_; }
 
  private:
-  Zygote(os::EventLoop& loop, Events events, std::function<void(int)> unsuitable, os::Fd socket, pid_t pid);
+  Zygote(os::EventLoop& loop, Events events, std::function<void(int)> unsuitable, os::Fd socket, pid_t pid, os::Fd log,
+         std::string log_path);
 
   void readable();
   void take(const ZygoteReport& report);
   void lost();
+  std::string last_words() const;
   void fail_later(std::uint64_t token, std::string why);
 
   os::EventLoop& loop_;
@@ -44,6 +46,8 @@ class Zygote final : public WorkerSource {
   std::function<void(int)> unsuitable_;
   os::Fd socket_;
   pid_t pid_;
+  os::Fd log_;
+  std::string log_path_;
   bool gone_ = false;
   os::EventLoop::Id watch_ = 0;
   std::set<std::uint64_t> ordered_;  // Not yet answered.

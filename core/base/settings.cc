@@ -41,6 +41,7 @@ constexpr std::array kSettings{
     SettingInfo{"collective_patience_s", "600", "How long a group waits for a member that lives but does not come."},
     SettingInfo{"hang_limit_s", "5", "After how long without an answer a member of a group is lost."},
     SettingInfo{"log_to_driver", "1", "Show the lines that workers write on the driver's terminal."},
+    SettingInfo{"fold_logs", "1", "Show a line that several workers write at once as one, with a count."},
     SettingInfo{"log", "warn", "What the runtime itself logs: trace, debug, info, warn, error or off."},
     SettingInfo{"end_time", "auto",
                 "When the time of the cluster is over, in seconds since 1970; auto: asked of Slurm inside a job."},

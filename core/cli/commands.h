@@ -45,7 +45,11 @@ int status(const std::string& cluster, Format format);
 int list(const std::string& what, const std::string& cluster, Format format);
 struct LogsOptions {
   std::string cluster;
-  std::string worker;  // Part of a file's name; empty: all.
+  std::string worker;  // Part of a file's name, a pid, or the name of an actor; empty: all.
+  std::string node;    // Its name, host or id.
+  std::string actor;   // Its id, name or class.
+  std::string job;     // Its id.
+  Format format = Format::kText;
   bool follow = false;
   unsigned tail = 0;  // 0: all lines.
 };

@@ -115,13 +115,18 @@ int main_with(std::vector<std::string> arguments) {
   });
 
   LogsOptions logs_options;
-  auto* logs_command = app.add_subcommand("logs", "Print what workers, raylets and the GCS wrote on this host");
+  auto* logs_command = app.add_subcommand("logs", "Print what workers, raylets and the GCS wrote, on every node");
   logs_command->add_option("worker", logs_options.worker, "Part of the log's name: a worker's id or pid, n0, gcs");
+  logs_command->add_option("--node", logs_options.node, "Only of this node: its name, host or id");
+  logs_command->add_option("--actor", logs_options.actor, "Only of this actor: its id, name or class");
+  logs_command->add_option("--job", logs_options.job, "Only of this job's workers: its id");
   logs_command->add_flag("-f,--follow", logs_options.follow, "Go on until the cluster ends");
   logs_command->add_option("--tail", logs_options.tail, "Only the last lines of each");
   of_cluster(logs_command);
+  reports(logs_command);
   logs_command->callback([&] {
     logs_options.cluster = cluster;
+    logs_options.format = format();
     code = logs(logs_options);
   });
 
@@ -185,7 +190,11 @@ int main_with(std::vector<std::string> arguments) {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // As CLI11 takes them.
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (app.exit(error) == 0) return 0;
+    const bool takes_program = !arguments.empty() && (arguments[0] == "run" || arguments[0] == "submit");
+    if (takes_program && program.empty())
+      std::fprintf(stderr, "The program goes behind two dashes: mobula %s -- ./app\n", arguments[0].c_str());
+    return 2;
   }
   return code;
 }

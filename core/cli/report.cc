@@ -1,14 +1,7 @@
-// status, list, logs and config: commands that look.
-#include <fcntl.h>
-#include <sys/inotify.h>
-#include <unistd.h>
-
+// status, list and config: commands that look.
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
-#include <filesystem>
 #include <map>
 #include <vector>
 
@@ -19,7 +12,6 @@
 #include "core/cli/session_file.h"
 #include "core/cli/tool_link.h"
 #include "core/cluster/settings_load.h"
-#include "core/os/fd.h"
 
 namespace mobula::cli {
 namespace {
@@ -72,71 +64,32 @@ const std::vector<std::pair<const char*, const char*>> kNodeColumns{
     {"NODE", "name"},       {"STATE", "state"},         {"HOST", "host"}, {"PID", "pid"},
     {"WORKERS", "workers"}, {"AVAILABLE", "available"}, {"OF", "total"}};
 
-json workers_of(const std::string& cluster, const SessionFile& connected);
-
-Result<json> fetch(const std::string& what, const std::string& cluster) {
-  const auto session = find_session(cluster);
-  if (!session) return session.error();
-  if (what == "workers") return workers_of(session->cluster, *session);
-  auto link = ToolLink::open(*session);
-  if (!link) return link.error();
-  const auto text = (*link)->list(what);
-  if (!text) return text.error();
-  return json::parse(*text, nullptr, false);
-}
-
-// Each raylet knows its own workers; those of this host are asked.
-json workers_of(const std::string& cluster, const SessionFile& connected) {
+// Each raylet knows its own workers.
+json workers_of(ToolLink& link, const json& nodes) {
   json out = json::array();
-  auto sessions = sessions_of_host();
-  if (sessions.empty()) sessions.push_back(connected);
-  for (const auto& session : sessions) {
-    if (session.cluster != cluster || !session.is_alive()) continue;
-    const auto link = ToolLink::open(session);
-    if (!link) continue;
-    const auto text = (*link)->node_status();
+  for (const auto& node : nodes) {
+    if (node.value("state", "") == "DEAD") continue;
+    const auto text = link.node_status(node_of_hex(node.value("id", "")));
     const json status = text ? json::parse(*text, nullptr, false) : json();
-    if (!status.is_object()) continue;
+    if (!status.is_object()) {
+      std::fprintf(stderr, "mobula: node %s: %s\n", node.value("name", "").c_str(),
+                   text ? "its answer is malformed" : text.error().what.c_str());
+      continue;
+    }
     for (const auto& worker : status["workers"]) out.push_back(worker);
   }
   return out;
 }
 
-// Prints what a file has gained since `offset`; returns the new end.
-std::size_t print_from(const std::string& path, std::size_t offset, const std::string& tag) {
-  const os::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::array<char, 65536> buffer;
-  std::string text;
-  for (ssize_t n; (n = ::pread(file.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset))) > 0;) {
-    offset += static_cast<std::size_t>(n);
-    text.append(buffer.data(), static_cast<std::size_t>(n));
-  }
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    std::printf("%s%.*s\n", tag.c_str(), static_cast<int>(end - at), text.data() + at);
-    at = end + 1;
-  }
-  std::fflush(stdout);
-  return offset;
-}
-
-std::size_t tail_offset(const std::string& path, unsigned lines) {
-  if (lines == 0) return 0;
-  const os::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::array<char, 65536> buffer;
-  std::deque<std::size_t> starts{0};
-  std::size_t offset = 0;
-  for (ssize_t n; (n = ::read(file.get(), buffer.data(), buffer.size())) > 0;) {
-    for (ssize_t i = 0; i < n; ++i) {
-      if (buffer[static_cast<std::size_t>(i)] != '\n') continue;
-      starts.push_back(offset + static_cast<std::size_t>(i) + 1);
-      if (starts.size() > lines + 1u) starts.pop_front();
-    }
-    offset += static_cast<std::size_t>(n);
-  }
-  if (starts.size() > lines && starts.back() == offset) return starts[starts.size() - lines - 1];
-  return starts.size() > lines ? starts[starts.size() - lines] : starts.front();
+Result<json> fetch(const std::string& what, const std::string& cluster) {
+  const auto session = find_session(cluster);
+  if (!session) return session.error();
+  auto link = ToolLink::open(*session);
+  if (!link) return link.error();
+  const auto text = (*link)->list(what == "workers" ? "nodes" : what);
+  if (!text) return text.error();
+  json rows = json::parse(*text, nullptr, false);
+  return what == "workers" ? workers_of(**link, rows) : rows;
 }
 
 }  // namespace
@@ -185,33 +138,6 @@ int list(const std::string& what, const std::string& cluster, Format format) {
                         {"NAME", "name"}});
   }
   return 0;
-}
-
-int logs(const LogsOptions& options) {
-  const auto session = find_session(options.cluster);
-  if (!session) return complain(session.error().what);
-  const std::string directory = session->directory + "/logs";
-  const os::Fd changes(::inotify_init1(IN_CLOEXEC));
-  ::inotify_add_watch(changes.get(), directory.c_str(), IN_CREATE | IN_MODIFY);
-  std::map<std::string, std::size_t> shown;
-  for (;;) {
-    std::vector<std::string> names;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, error))
-      names.push_back(entry.path().filename());
-    std::sort(names.begin(), names.end());
-    for (const auto& name : names) {
-      if (!options.worker.empty() && name.find(options.worker) == std::string::npos) continue;
-      const std::string path = directory + "/" + name;
-      const auto [at, is_new] = shown.try_emplace(name, 0);
-      if (is_new) at->second = tail_offset(path, options.tail);
-      at->second = print_from(path, at->second, "[" + name + "] ");
-    }
-    if (!options.follow) return shown.empty() ? complain("no log matches \"" + options.worker + "\"") : 0;
-    std::array<char, 4096> events;
-    if (::read(changes.get(), events.data(), events.size()) <= 0) return 0;
-    if (!session->is_alive()) return 0;
-  }
 }
 
 int config(const std::string& topic, Format format) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "core/base/build_info.h"
@@ -17,6 +18,17 @@ using base::Result;
 constexpr auto kPatience = std::chrono::seconds(5);
 
 }  // namespace
+
+base::NodeId node_of_hex(const std::string& hex) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    unsigned char byte = 0;
+    const auto [end, error] = std::from_chars(&hex[i], &hex[i] + 2, byte, 16);
+    if (error != std::errc() || end != &hex[i] + 2) return {};
+    bytes += static_cast<char>(byte);
+  }
+  return base::NodeId::from_string(bytes).value_or(base::NodeId{});
+}
 
 template <class Reply>
 Result<Reply> ToolLink::ask(proto::MessageType type, const google::protobuf::MessageLite& request) {
@@ -55,10 +67,21 @@ Result<std::string> ToolLink::list(const std::string& what) {
   return reply->text();
 }
 
-Result<std::string> ToolLink::node_status() {
-  auto reply = ask<proto::Json>(proto::NODE_STATUS, proto::Empty());
+Result<std::string> ToolLink::node_status(const base::NodeId& node) {
+  proto::NodeQuery query;
+  if (!node.is_nil()) query.set_node_id(node.bytes());
+  auto reply = ask<proto::Json>(proto::NODE_STATUS, query);
   if (!reply) return reply.error();
   return reply->text();
+}
+
+Result<proto::LogPiece> ToolLink::logs(const proto::LogQuery& query) {
+  return ask<proto::LogPiece>(proto::LOGS, query);
+}
+
+void ToolLink::pause(base::Duration time) {
+  const base::Time until = os::now() + time;
+  while (is_open() && os::now() < until) loop_.run_once(until - os::now());
 }
 
 Result<void> ToolLink::stop_cluster() {

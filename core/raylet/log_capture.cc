@@ -61,7 +61,10 @@ void LogCapture::set_pid(const base::WorkerId& id, pid_t pid) {
 }
 
 void LogCapture::set_name(const base::WorkerId& id, std::string name) {
-  if (const auto it = workers_.find(id); it != workers_.end()) it->second.name = std::move(name);
+  const auto it = workers_.find(id);
+  if (it == workers_.end()) return;
+  it->second.name = std::move(name);
+  if (!it->second.file.empty()) remember(it->second);
 }
 
 std::vector<std::string> LogCapture::close(const base::WorkerId& id) {
@@ -158,11 +161,31 @@ void LogCapture::flush(const base::JobId& job) {
   if (batch.mapped().lines.lines_size() != 0) sink_(job, batch.mapped().lines);
 }
 
+void LogCapture::remember(const Worker& worker) {
+  const auto [at, is_new] = remembered_.insert_or_assign(worker.file, Remembered{worker.job, worker.name, worker.pid});
+  if (!is_new) return;
+  remembered_order_.push_back(worker.file);
+  if (remembered_order_.size() <= kRememberedMax) return;
+  remembered_.erase(remembered_order_.front());
+  remembered_order_.pop_front();
+}
+
+void LogCapture::describe(proto::LogFile& file) const {
+  const auto it = remembered_.find(file.name().substr(0, file.name().rfind('.')));
+  if (it == remembered_.end()) return;
+  file.set_job_id(it->second.job.bytes());
+  file.set_worker(it->second.name);
+  file.set_pid(it->second.pid);
+}
+
 void LogCapture::write_file(const base::WorkerId& id, Worker& worker, std::size_t which, std::string_view bytes) {
   os::Fd& file = worker.streams[which].file;
   if (!file.valid()) {
-    const std::string path =
-        directory_ + "/worker-" + id.short_hex() + "-" + std::to_string(worker.pid) + (which == 0 ? ".out" : ".err");
+    if (worker.file.empty()) {
+      worker.file = "worker-" + id.short_hex() + "-" + std::to_string(worker.pid);
+      remember(worker);
+    }
+    const std::string path = directory_ + "/" + worker.file + (which == 0 ? ".out" : ".err");
     file = os::Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   }
   // A full disk costs the file, never the worker: its lines still reach the driver.

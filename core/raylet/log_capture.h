@@ -27,6 +27,7 @@ class LogCapture {
  public:
   static constexpr std::size_t kLineBytesMax = 16 * 1024;  // Longer ones are cut into several.
   static constexpr std::size_t kLastLines = 20;            // Kept of each worker, for the report of its death.
+  static constexpr std::size_t kRememberedMax = 4096;      // Workers whose files are told apart after their end.
 
   using Sink = std::function<void(const base::JobId& job, const proto::LogLines& lines)>;
   LogCapture(os::EventLoop& loop, std::string directory, std::string node, Sink sink);
@@ -46,6 +47,8 @@ class LogCapture {
   // lines.
   std::vector<std::string> close(const base::WorkerId& worker);
   void flush(const base::JobId& job);  // Hands over what waits for the next batch.
+  // Fills in whose output a file of the directory is, as far as it is remembered.
+  void describe(proto::LogFile& file) const;
 
  private:
   struct Stream {
@@ -62,6 +65,7 @@ class LogCapture {
     pid_t pid = 0;
     std::array<Stream, 2> streams;
     std::deque<std::string> tail;
+    std::string file;  // Of both streams, but for the ending; empty until it was opened.
   };
   struct Batch {
     proto::LogLines lines;
@@ -73,6 +77,7 @@ class LogCapture {
   void stop(Stream& stream);
   void append(Worker& worker, std::size_t which, std::string_view bytes);
   void line(Worker& worker, std::size_t which, std::string_view text);
+  void remember(const Worker& worker);
   void write_file(const base::WorkerId& id, Worker& worker, std::size_t which, std::string_view bytes);
 
   os::EventLoop& loop_;
@@ -81,6 +86,13 @@ class LogCapture {
   const Sink sink_;
   std::map<base::WorkerId, Worker> workers_;
   std::map<base::JobId, Batch> batches_;
+  struct Remembered {
+    base::JobId job;
+    std::string name;
+    pid_t pid = 0;
+  };
+  std::map<std::string, Remembered> remembered_;  // By file.
+  std::deque<std::string> remembered_order_;
 };
 
 }  // namespace mobula::raylet

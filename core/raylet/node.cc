@@ -127,6 +127,8 @@ Result<void> Node::open() {
   logs_ = std::make_unique<LogCapture>(
       loop_, options_.session_directory + "/logs", options_.name,
       [this](const JobId& job, const proto::LogLines& lines) { deliver_lines(job, lines); });
+  log_files_ = std::make_unique<LogFiles>(options_.session_directory + "/logs",
+                                          [this](proto::LogFile& file) { logs_->describe(file); });
   gcs_ = std::make_unique<GcsLink>(loop_, gcs_events());
   const auto client = [this](const WorkerId& id) { return clients_.rpc(id); };
   watch_ = std::make_unique<ActorWatch>(*gcs_, client);
@@ -286,6 +288,7 @@ Peers::Events Node::peer_events() {
           [this](const NodeId& peer, rpc::Rpc& rpc) {
             pulls_->serve_peer(peer, rpc);
             programs_->serve_peer(peer, rpc);
+            serve_questions(rpc);
             rpc.on<proto::LogLines>(proto::PEER_LOG_LINES, [this](proto::LogLines&& lines, rpc::Responder responder) {
               if (lines.lines_size() != 0) deliver_lines(to_id<JobId>(lines.lines(0).job_id()), lines);
               responder.reply(proto::Empty());

@@ -21,6 +21,7 @@
 #include "core/raylet/jobs.h"
 #include "core/raylet/lease_driver.h"
 #include "core/raylet/log_capture.h"
+#include "core/raylet/log_files.h"
 #include "core/raylet/peers.h"
 #include "core/raylet/program_store.h"
 #include "core/raylet/pull_driver.h"
@@ -81,6 +82,11 @@ class Node {
   void publish(std::uint64_t version, const base::Resources& available);
   void publish_status();
   std::string status_json() const;  // status.cc
+  // What tools ask of one node: answered here, or passed on to the node that is meant (questions.cc).
+  void serve_questions(rpc::Rpc& rpc);
+  template <class Query>
+  void serve_question(rpc::Rpc& rpc, proto::MessageType type,
+                      std::function<void(const Query&, const rpc::Responder&)> answer);
   void over(const std::string& why, int code);
 
   os::EventLoop& loop_;
@@ -106,6 +112,7 @@ class Node {
 
   // In the order of their making; clients and peers end before what they speak to.
   std::unique_ptr<LogCapture> logs_;
+  std::unique_ptr<LogFiles> log_files_;
   std::unique_ptr<StoreService> store_;
   std::unique_ptr<GcsLink> gcs_;
   std::unique_ptr<ActorWatch> watch_;

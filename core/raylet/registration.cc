@@ -115,11 +115,7 @@ void Node::complete(Client& client, const rpc::Responder& responder) {
   reply.set_end_unix_ms(time_limit_.end_unix_ms());
   for (const auto& [key, value] : options_.settings) (*reply.mutable_settings())[key] = value;
   if (const auto* job = jobs_->find(client.job)) reply.set_ns(job->ns());
-  rpc.on<proto::Empty>(proto::NODE_STATUS, [this](proto::Empty&&, rpc::Responder status) {
-    proto::Json json;
-    json.set_text(status_json());
-    status.reply(json);
-  });
+  serve_questions(rpc);
   gcs_->serve(rpc);
   if (client.kind == proto::Register::TOOL) return responder.reply(reply);
 

@@ -140,6 +140,7 @@ void Process::finish_job(bool succeeded, base::Duration timeout) {
   });
   engine_.wait(
       lock, [&] { return *ended || news_->down().has_value(); }, os::now() + timeout);
+  news_->flush_lines();
 }
 
 // ---- calls ------------------------------------------------------------------------------------------

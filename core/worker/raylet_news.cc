@@ -4,7 +4,9 @@
 
 #include <utility>
 
+#include "core/base/settings.h"
 #include "core/cluster/interrupt.h"
+#include "core/os/process.h"
 #include "core/worker/log_line.h"
 
 namespace mobula::runtime {
@@ -48,16 +50,63 @@ void RayletNews::serve() {
   rpc.on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, Responder) { cluster_down(m.why()); });
   rpc.on<proto::TimeLimit>(proto::TIME_LIMIT,
                            [this](proto::TimeLimit&& m, Responder) { p_.time.set_end(m.end_unix_ms()); });
-  rpc.on<proto::LogLines>(proto::LOG_LINES, [](proto::LogLines&& m, Responder) {
-    for (const proto::LogLine& line : m.lines()) print_log_line(line);
-  });
+  if (!setting("log_to_driver")) {
+    rpc.on<proto::LogLines>(proto::LOG_LINES, [](proto::LogLines&&, Responder) {});
+  } else if (setting("fold_logs")) {
+    rpc.on<proto::LogLines>(proto::LOG_LINES, [this](proto::LogLines&& m, Responder) { take_lines(std::move(m)); });
+  } else {
+    rpc.on<proto::LogLines>(proto::LOG_LINES, [](proto::LogLines&& m, Responder) {
+      for (const proto::LogLine& line : m.lines()) print_log_line(line);
+    });
+  }
   p_.raylet.on_closed([this](const Error& why) {
     if (reader_ == Reader::kWorker) ::_exit(1);  // A worker dies with its raylet.
     cluster_down("the connection to this node's raylet has ended: " + why.what);
   });
 }
 
+RayletNews::~RayletNews() {
+  p_.engine.loop().cancel(fold_timer_);
+  flush_lines();
+}
+
+// The node's, unless this process was told otherwise.
+bool RayletNews::setting(const std::string& key) const {
+  base::Settings settings;
+  const auto& told = p_.raylet.registration().settings;
+  if (const auto it = told.find(key); it != told.end())
+    (void)settings.set(key, it->second, base::SettingSource::kFile, "");
+  (void)settings.take_environment(os::environment());
+  return settings.flag(key);
+}
+
+void RayletNews::take_lines(proto::LogLines&& lines) {
+  base::Outbox<FoldedLine> out;
+  for (proto::LogLine& line : *lines.mutable_lines()) fold_.add(os::now(), std::move(line), out);
+  show(out);
+}
+
+void RayletNews::show(const base::Outbox<FoldedLine>& lines) {
+  for (const FoldedLine& folded : lines) print_log_line(folded.line, folded.across);
+  p_.engine.loop().cancel(fold_timer_);
+  fold_timer_ = 0;
+  const auto deadline = fold_.next_deadline();
+  if (!deadline) return;
+  fold_timer_ = p_.engine.loop().at(*deadline, [this] {
+    base::Outbox<FoldedLine> out;
+    fold_.tick(os::now(), out);
+    show(out);
+  });
+}
+
+void RayletNews::flush_lines() {
+  base::Outbox<FoldedLine> out;
+  fold_.flush(out);
+  show(out);
+}
+
 void RayletNews::cluster_down(const std::string& why) {
+  flush_lines();
   cluster::end_if_interrupted();
   if (down_) return;
   ErrorInfo error;

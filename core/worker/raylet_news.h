@@ -7,6 +7,7 @@
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
 #include "core/worker/links.h"
+#include "core/worker/log_fold.h"
 #include "core/worker/raylet_link.h"
 #include "core/worker/references.h"
 #include "core/worker/submitter.h"
@@ -32,19 +33,29 @@ class RayletNews {
     TimeLeft& time;
   };
   RayletNews(Parts parts, Reader reader) : p_(parts), reader_(reader) {}
+  ~RayletNews();
+  RayletNews(const RayletNews&) = delete;
+  RayletNews& operator=(const RayletNews&) = delete;
 
   // Takes the handlers of the raylet's channel.  Once, before the first progress.
   void serve();
+  // Shows the lines of workers that were held back because others wrote the same.
+  void flush_lines();
   // Why there is no cluster any more.
   const std::optional<ErrorInfo>& down() const { return down_; }
 
  private:
   void serve_leases();
   void cluster_down(const std::string& why);
+  bool setting(const std::string& key) const;
+  void take_lines(proto::LogLines&& lines);
+  void show(const base::Outbox<FoldedLine>& lines);
 
   Parts p_;
   const Reader reader_;
   std::optional<ErrorInfo> down_;
+  LogFold fold_;
+  os::EventLoop::Id fold_timer_ = 0;
 };
 
 }  // namespace mobula::runtime

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +14,7 @@
 
 #include "core/os/process.h"
 #include "tests/support/leak_check.h"
+#include "tests/support/shell.h"
 
 namespace mobula::testing {
 namespace {
@@ -23,23 +23,6 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-struct Outcome {
-  int code = -1;
-  std::string out;
-};
-
-// With stderr in it.
-Outcome shell(const std::string& command) {
-  Outcome outcome;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  std::array<char, 4096> buffer;
-  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
-    outcome.out.append(buffer.data(), n);
-  const int status = ::pclose(pipe);
-  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return outcome;
-}
 
 const std::string kMobula = MOBULA_PROGRAM;
 const std::string kApp = MOBULA_TEST_APP;
@@ -191,6 +174,80 @@ TEST_F(CliTest, doctor_gives_a_verdict_on_each_subject) {
     EXPECT_EQ(finding["verdict"] == "OK", finding["remedy"].get<std::string>().empty());
   }
   EXPECT_EQ(doctor.code, 0) << doctor.out;
+}
+
+TEST_F(CliTest, a_session_whose_processes_are_gone_is_never_mistaken_for_another_with_their_numbers) {
+  const std::string cluster = start_head();
+  const std::string file = leaks_.directory() + "/" + cluster + "/cluster.json";
+  std::ifstream in(file);
+  json session = json::parse(in);
+  EXPECT_EQ(shell(kMobula + " stop " + cluster).code, 0);
+  // As a session looks that a restart of the machine has left, when its numbers have been given out again.
+  const pid_t innocent = ::fork();
+  if (innocent == 0) {
+    ::setpgid(0, 0);
+    ::execl("/bin/sleep", "sleep", "1000", nullptr);
+    ::_exit(1);
+  }
+  ::setpgid(innocent, innocent);
+  session["processes"]["n0"] = innocent;
+  std::filesystem::create_directory(leaks_.directory() + "/" + cluster);
+  std::ofstream(file) << session.dump();
+  EXPECT_NE(shell(kMobula + " status --address " + cluster).code, 0);
+  EXPECT_EQ(shell(kMobula + " stop " + cluster).code, 0);
+  EXPECT_EQ(::kill(innocent, 0), 0);
+  EXPECT_EQ(::waitpid(innocent, nullptr, WNOHANG), 0);
+  ::kill(innocent, SIGKILL);
+  ::waitpid(innocent, nullptr, 0);
+}
+
+TEST_F(CliTest, what_reports_gives_json_that_parses) {
+  const std::string cluster = start_head();
+  for (const char* command :
+       {"status", "list nodes", "list workers", "list actors", "list jobs", "logs", "doctor", "config", "version"}) {
+    const auto said = shell(kMobula + " " + command + " --json 2>/dev/null");
+    EXPECT_FALSE(json::parse(said.out, nullptr, false).is_discarded()) << command << ": " << said.out;
+  }
+  const auto stopped = shell(kMobula + " stop --json");
+  EXPECT_EQ(json::parse(stopped.out).value("stopped", ""), cluster);
+}
+
+TEST_F(CliTest, wrong_usage_says_what_is_right) {
+  const auto expect = [](const std::string& command, int code, const std::string& words) {
+    const auto said = shell(kMobula + " " + command);
+    EXPECT_EQ(said.code, code) << command << ": " << said.out;
+    EXPECT_THAT(said.out, HasSubstr(words)) << command;
+  };
+  expect("", 2, "subcommand");
+  expect("run", 2, "mobula run -- ./app");
+  expect("run ./app", 2, "mobula run -- ./app");
+  expect("submit ./app", 2, "mobula submit -- ./app");
+  expect("run --nodes 0 -- true", 2, "--nodes");
+  expect("run --set nodes -- true", 1, "key=value");
+  expect("start", 2, "--head or --address");
+  expect("start --head --cpus banana", 1, "banana");
+  expect("start --head --labels nonsense", 1, "nonsense");
+  expect("start --address no-such-cluster", 1, "no cluster");
+  expect("start --address 127.0.0.1:1 --key-file /no/such/key", 1, "/no/such/key");
+  expect("stop no-such-cluster", 1, "no-such-cluster");
+  expect("status", 1, "mobula start --head");
+  expect("list", 2, "what");
+  expect("list cats", 2, "workers");
+  expect("logs", 1, "mobula start --head");
+  expect("new 9lives", 1, "letter first");
+  expect("completion tcsh", 2, "bash");
+}
+
+TEST_F(CliTest, bash_completes_commands_options_and_what_is_listed) {
+  const auto completes = [](const std::string& words, int at) {
+    return shell("bash -c 'source <(" + kMobula + " completion bash); COMP_WORDS=(mobula " + words +
+                 "); COMP_CWORD=" + std::to_string(at) + "; _mobula; echo ${COMPREPLY[@]}'")
+        .out;
+  };
+  EXPECT_EQ(completes("sta", 1), "start status\n");
+  EXPECT_EQ(completes("list w", 2), "workers\n");
+  EXPECT_THAT(completes("logs --f", 2), HasSubstr("--follow"));
+  EXPECT_THAT(completes("doctor --", 2), HasSubstr("--json"));
 }
 
 TEST_F(CliTest, small_commands_do_as_they_say) {

@@ -3,8 +3,8 @@
 
 #include <cstdlib>
 #include <iostream>
-#include <set>
 #include <string>
+#include <vector>
 
 #include <mobula/mobula.h>
 
@@ -13,8 +13,40 @@ std::string where() {
   return std::to_string(::getpid());
 }
 
+int say(std::string text) {
+  std::cout << text << std::endl;
+  return ::getpid();
+}
+
+struct Parrot {
+  int pid() { return ::getpid(); }
+  int say(std::string text) {
+    std::cout << text << std::endl;
+    return ::getpid();
+  }
+};
+
+// chorus TEXT COUNT: from so many workers at once.  on NODE TEXT: from a worker of the node, and from an actor there.
+int speak(const std::string& how, char** argv) {
+  if (how == "chorus") {
+    std::vector<mobula::ActorHandle<Parrot>> parrots;
+    for (int i = std::atoi(argv[3]); i > 0; --i) parrots.push_back(mobula::actor<Parrot>());
+    for (auto& parrot : parrots) mobula::method<&Parrot::pid>(parrot).get();
+    std::vector<mobula::Ref<int>> said;
+    for (auto& parrot : parrots) said.push_back(mobula::method<&Parrot::say>(parrot, std::string(argv[2])));
+    for (auto& one : said) one.get();
+    return 0;
+  }
+  const mobula::Scheduling there = mobula::NodeAffinity{argv[2]};
+  auto parrot = mobula::actor<Parrot>.with({.name = "polly", .scheduling = there})();
+  mobula::method<&Parrot::say>(parrot, std::string("parrot ") + argv[3]).get();
+  mobula::remote<&say>.with({.scheduling = there})(std::string("task ") + argv[3]).get();
+  return 0;
+}
+
 int main(int argc, char** argv) {
   auto session = mobula::init(argc, argv);
+  if (argc > 3) return speak(argv[1], argv);
   std::cout << "pid of a worker: " << mobula::remote<&where>().get() << "\n";
   if (argc > 1 && std::string(argv[1]) == "hold") {
     std::cout << "holding" << std::endl;

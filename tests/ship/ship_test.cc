@@ -1,12 +1,9 @@
 // A job's program is brought to nodes that lack it: real clusters, whose later nodes see another file system.
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +16,7 @@
 
 #include "core/os/process.h"
 #include "tests/support/leak_check.h"
+#include "tests/support/shell.h"
 
 namespace mobula::testing {
 namespace {
@@ -32,36 +30,11 @@ using ::testing::Not;
 
 const std::string kMobula = MOBULA_PROGRAM;
 
-struct Outcome {
-  int code = -1;
-  std::string out;
-};
-
-Outcome shell(const std::string& command) {
-  Outcome outcome;
-  FILE* pipe = ::popen(("{ " + command + "; } 2>&1").c_str(), "r");
-  std::array<char, 4096> buffer;
-  for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
-    outcome.out.append(buffer.data(), n);
-  const int status = ::pclose(pipe);
-  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return outcome;
-}
-
 std::string read_whole(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
-}
-
-bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds patience = 20s) {
-  const auto until = std::chrono::steady_clock::now() + patience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() >= until) return condition();
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
 }
 
 // A shell command in a mount namespace of its own.

@@ -66,7 +66,7 @@ Finding memory_files() {
   const auto reserved = os::reserve(*file, 0, 1u << 20);
   if (!reserved)
     return {"memory files", Verdict::kFail, reserved.error().what, "raise the memory limit of the container or cgroup"};
-  return {"memory files", Verdict::kOk, "sealed memory files can be made and reserved", ""};
+  return {"memory files", Verdict::kOk, "sealed memory files can be made and reserved (1 MiB tried)", ""};
 }
 
 Finding shared_memory() {
@@ -107,9 +107,11 @@ Finding processes() {
 Finding huge_pages() {
   const std::string path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
   const std::string mode = chosen(first_line(path));
+  const std::string set_aside = first_line("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
   const bool good = mode == "advise" || mode == "always" || mode == "within_size" || mode == "force";
   return {"huge pages", good ? Verdict::kOk : Verdict::kWarn,
-          "for shared memory: " + (mode.empty() ? "not known" : mode),
+          fmt::format("for shared memory: {}; {} pages of 2 MiB set aside", mode.empty() ? "not known" : mode,
+                      set_aside.empty() ? "0" : set_aside),
           "as root: echo advise > " + path + " (maps a store 8 times faster)"};
 }
 
@@ -120,7 +122,13 @@ Finding cgroups() {
   if (limits.memory_limit_bytes)
     text += fmt::format("{}{:.1f} GiB of memory", text.empty() ? "" : ", ",
                         static_cast<double>(*limits.memory_limit_bytes) / kGiB);
-  return {"cgroups", Verdict::kOk, text.empty() ? "set no limit" : "allow " + text, ""};
+  const std::string pids = first_line("/sys/fs/cgroup/pids.max");
+  const bool few = !pids.empty() && pids != "max" && std::strtol(pids.c_str(), nullptr, 10) < 1024;
+  if (!pids.empty() && pids != "max") text += (text.empty() ? "" : ", ") + pids + " processes";
+  return {
+      "cgroups", few ? Verdict::kWarn : Verdict::kOk,
+      text.empty() ? fmt::format("set no limit below the machine's {} CPUs", os::cpus_available()) : "allow " + text,
+      "raise pids.max (containers: --pids-limit): each worker is a process"};
 }
 
 Finding devices() {
@@ -128,7 +136,7 @@ Finding devices() {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/sys/class/infiniband", error))
     names += " " + entry.path().filename().string();
-  if (names.empty()) return {"RDMA", Verdict::kOk, "no device: nodes are joined by shared memory or sockets", ""};
+  if (names.empty()) return {"RDMA", Verdict::kOk, "0 devices: nodes are joined by shared memory or sockets", ""};
   return {"RDMA", Verdict::kOk, "devices:" + names, ""};
 }
 
@@ -154,7 +162,7 @@ Finding ucx() {
 
 Finding cuda() {
   void* library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return {"CUDA", Verdict::kOk, "no driver: this node offers no GPUs", ""};
+  if (library == nullptr) return {"CUDA", Verdict::kOk, "no driver: this node offers 0 GPUs", ""};
   int count = 0;
   const auto init = reinterpret_cast<int (*)(unsigned)>(::dlsym(library, "cuInit"));
   const auto get = reinterpret_cast<int (*)(int*)>(::dlsym(library, "cuDeviceGetCount"));
@@ -201,7 +209,14 @@ Finding session_root() {
   if (!session)
     return {"sessions", Verdict::kFail, session.error().what,
             "set MOBULA_TMPDIR to a directory of yours on a local file system"};
-  return {"sessions", Verdict::kOk, "under " + root, ""};
+  struct statvfs fs {};
+  if (::statvfs(root.c_str(), &fs) != 0) return {"sessions", Verdict::kOk, "under " + root, ""};
+  const double free = static_cast<double>(fs.f_bavail) * static_cast<double>(fs.f_frsize) / kMiB;
+  const bool noexec = (fs.f_flag & ST_NOEXEC) != 0;
+  return {"sessions", free < 64 || noexec ? Verdict::kWarn : Verdict::kOk,
+          fmt::format("under {}, {:.0f} MiB free{}", root, free,
+                      noexec ? "; mounted noexec: programs cannot be brought to this node" : ""),
+          "set MOBULA_TMPDIR to a directory of yours with room for logs and programs, not mounted noexec"};
 }
 
 Finding zygote() {

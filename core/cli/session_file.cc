@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/os/process.h"
+#include "core/os/process_identity.h"
 #include "core/os/session.h"
 
 namespace mobula::cli {
@@ -23,15 +24,23 @@ std::string path_in(const std::string& directory) { return directory + "/cluster
 
 bool SessionFile::is_alive() const {
   for (const auto& [name, pid] : processes) {
-    if (name != "gcs" && os::process_exists(pid)) return true;
+    if (name != "gcs" && runs(name)) return true;
   }
   return false;
+}
+
+bool SessionFile::runs(const std::string& process) const {
+  const auto pid = processes.find(process);
+  const auto identity = identities.find(process);
+  if (pid == processes.end() || pid->second <= 0 || !os::process_exists(pid->second)) return false;
+  return identity != identities.end() && os::process_identity(pid->second) == identity->second;
 }
 
 Result<void> write_session_file(const SessionFile& session) {
   const json out = {{"cluster", session.cluster},         {"gcs", session.gcs_address},
                     {"gcs_tcp", session.gcs_tcp_address}, {"raylet", session.raylet_address},
-                    {"processes", session.processes},     {"settings", session.settings}};
+                    {"processes", session.processes},     {"settings", session.settings},
+                    {"identities", session.identities}};
   // Written aside and renamed: readers see all of it or nothing.
   const std::string aside = path_in(session.directory) + ".new";
   std::ofstream file(aside);
@@ -58,11 +67,15 @@ std::optional<SessionFile> read_session_file(const std::string& directory) {
       if (pid.is_number_integer()) out.processes[name] = pid.get<pid_t>();
     }
   }
-  if (const auto settings = in.find("settings"); settings != in.end() && settings->is_object()) {
-    for (const auto& [key, value] : settings->items()) {
-      if (value.is_string()) out.settings[key] = value.get<std::string>();
+  const auto take = [&in](const char* name, std::map<std::string, std::string>& into) {
+    const auto found = in.find(name);
+    if (found == in.end() || !found->is_object()) return;
+    for (const auto& [key, value] : found->items()) {
+      if (value.is_string()) into[key] = value.get<std::string>();
     }
-  }
+  };
+  take("identities", out.identities);
+  take("settings", out.settings);
   return out;
 }
 

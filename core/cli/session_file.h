@@ -18,11 +18,13 @@ struct SessionFile {
   std::string gcs_address;      // Of the session's host.
   std::string gcs_tcp_address;  // For other hosts; empty: there is none.
   std::string raylet_address;
-  std::map<std::string, pid_t> processes;       // By name; the GCS only at the head.
-  std::map<std::string, std::string> settings;  // Of the node, that its drivers must share.
+  std::map<std::string, pid_t> processes;         // By name; the GCS only at the head.
+  std::map<std::string, std::string> identities;  // Of the same; os::process_identity().
+  std::map<std::string, std::string> settings;    // Of the node, that its drivers must share.
 
   std::string key_path() const { return directory + "/key"; }
-  bool is_alive() const;  // Its raylet runs.
+  bool is_alive() const;                        // Its raylet runs.
+  bool runs(const std::string& process) const;  // Itself, not another that got its number later.
 };
 
 base::Result<void> write_session_file(const SessionFile& session);

@@ -15,6 +15,7 @@
 #include "core/cluster/settings_load.h"
 #include "core/os/event_loop.h"
 #include "core/os/process.h"
+#include "core/os/process_identity.h"
 #include "core/os/random.h"
 #include "core/os/secret.h"
 #include "core/os/session.h"
@@ -101,11 +102,11 @@ int report(const SessionFile& session, bool head, Format format) {
   return 0;
 }
 
-bool wait_gone(const std::map<std::string, pid_t>& processes, base::Duration patience) {
+bool wait_gone(const SessionFile& session, base::Duration patience) {
   const base::Time until = os::now() + patience;
-  for (const auto& [name, pid] : processes) {
+  for (const auto& [name, pid] : session.processes) {
     const os::Fd pidfd = os::open_pidfd(pid);
-    if (!pidfd.valid()) continue;
+    if (!pidfd.valid() || !session.runs(name)) continue;
     pollfd polled{pidfd.get(), POLLIN, 0};
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - os::now());
     if (::poll(&polled, 1, static_cast<int>(std::max<std::int64_t>(0, left.count()))) <= 0) return false;
@@ -163,7 +164,10 @@ int start(const StartOptions& options) {
   file.gcs_address = member->gcs_address;
   file.gcs_tcp_address = ready->gcs_tcp_address;
   file.raylet_address = ready->raylets[name];
-  for (const auto& child : launch->children()) file.processes[child.name] = child.pid;
+  for (const auto& child : launch->children()) {
+    file.processes[child.name] = child.pid;
+    file.identities[child.name] = os::process_identity(child.pid);
+  }
   if (!options.key_file.empty()) {  // So far it is known by its address alone.
     const auto link = ToolLink::open(file);
     const auto status = link ? (*link)->list("status") : Result<std::string>(link.error());
@@ -188,11 +192,11 @@ int stop(const std::string& which, Format format) {
   std::size_t stopped = 0;
   for (const auto& session : sessions_of_host()) {
     if (session.cluster != name) continue;
-    if (!wait_gone(session.processes, kStopTime)) {
+    if (!wait_gone(session, kStopTime)) {
       for (const auto& [process, pid] : session.processes) {
-        if (os::process_exists(pid)) ::kill(-pid, SIGKILL);
+        if (session.runs(process)) ::kill(-pid, SIGKILL);
       }
-      (void)wait_gone(session.processes, kStopTime);
+      (void)wait_gone(session, kStopTime);
     }
     os::remove_tree(session.directory);
     ++stopped;

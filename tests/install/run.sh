@@ -27,6 +27,12 @@ read -ra flags <<<"$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs mobula)"
 check pkg-config "$work/app"
 
 "$prefix/bin/mobula" version
+(cd "$work" && "$prefix/bin/mobula" new wave >"$work/log")
+cmake -S "$work/wave" -B "$work/wave/build" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >"$work/log" 2>&1 &&
+  cmake --build "$work/wave/build" >>"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+said=$("$work/wave/build/wave")
+[[ $said == "the sum of the first 100 squares is 338350" ]] || { echo "mobula new wave said: $said" >&2; exit 1; }
+echo "mobula new wave: $said"
 if grep -rn --include='*.h' -E '#include "(core|transport|objstore|scheduler)/' "$prefix/include"; then
   echo "an installed header includes by a path of the source tree" >&2
   exit 1

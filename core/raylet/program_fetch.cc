@@ -81,6 +81,27 @@ void ProgramFetch::next_holder() {
   asked_ = 0;
   landed_ = 0;
   ask_pieces();
+  expect_progress();
+}
+
+// Beside the deadline of each question, which goes when its channel is dropped.
+void ProgramFetch::expect_progress() {
+  loop_.after(what_.piece_timeout + what_.piece_timeout / 2, [this, turn = std::weak_ptr(turn_), seen = landed_] {
+    if (turn.expired() || landed_ == total_) return;
+    if (landed_ == seen) return give_up_holder("it has sent nothing for too long");
+    expect_progress();
+  });
+}
+
+void ProgramFetch::peer_gone(const NodeId& peer) {
+  if (turn_ == nullptr) return;
+  if (peer == what_.home) {
+    loop_.post([this, turn = std::weak_ptr(turn_)] {
+      if (!turn.expired()) finish(Error{Code::kUnavailable, "the driver's node has died"});
+    });
+  } else if (file_ && peer == holder_ && landed_ != total_) {
+    give_up_holder("it has died");
+  }
 }
 
 void ProgramFetch::ask_pieces() {

@@ -47,6 +47,9 @@ class ProgramFetch {
   ProgramFetch(const ProgramFetch&) = delete;
   ProgramFetch& operator=(const ProgramFetch&) = delete;
 
+  // The channel to a dead node is dropped together with what was asked on it: no answer comes, not even an error.
+  void peer_gone(const base::NodeId& peer);
+
  private:
   void ask_home();
   void take_manifest(const proto::BinaryChunk& manifest);
@@ -54,6 +57,7 @@ class ProgramFetch {
   void ask_pieces();
   void take_piece(std::uint64_t offset, const proto::BinaryChunk& piece);
   void give_up_holder(const std::string& why);
+  void expect_progress();
   void check();
   void finish(base::Result<std::string> result);
   proto::FetchBinary request(std::uint64_t offset, std::uint32_t size) const;

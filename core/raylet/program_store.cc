@@ -151,6 +151,7 @@ void ProgramStore::serve_peer(const NodeId& peer, rpc::Rpc& rpc) {
 
 void ProgramStore::peer_gone(const NodeId& peer) {
   for (auto& [build, holders] : holders_) std::erase(holders, peer);
+  for (auto& [build, fetching] : fetching_) fetching.fetch->peer_gone(peer);
 }
 
 // Only programs of jobs: a peer cannot read other files.

@@ -50,6 +50,8 @@ Session::Session(std::unique_ptr<runtime::SessionImpl> impl) : impl_(std::move(i
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
+std::uint32_t Session::rank() const { return impl_->rank(); }
+std::uint32_t Session::size() const { return impl_->size(); }
 
 Session init(int& argc, char**& argv, InitOptions options) {
   runtime::InitOptions own;

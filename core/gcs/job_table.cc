@@ -27,6 +27,45 @@ void JobTable::serve(rpc::Rpc& rpc) {
                          [this](proto::JobInfo&& job, rpc::Responder responder) { add(std::move(job), responder); });
   rpc.on<proto::JobFinished>(
       proto::JOB_DONE, [this](proto::JobFinished&& message, rpc::Responder responder) { done(message, responder); });
+  rpc.on<proto::JobMember>(proto::MEMBER_JOINED,
+                           [this](proto::JobMember&& member, rpc::Responder) { member_joined(member); });
+  rpc.on<proto::JobMember>(proto::MEMBER_LEFT,
+                           [this](proto::JobMember&& member, rpc::Responder) { member_left(member); });
+  rpc.on<proto::JobMembers>(proto::MEMBERS_LEFT, [this](proto::JobMembers&& message, rpc::Responder responder) {
+    const auto job = JobId::from_string(message.job_id());
+    if (!job) return responder.fail({Code::kInvalid, "no such job"});
+    Crew& crew = crews_[*job];
+    crew.waiting.push_back({message.count(), std::move(responder)});
+    answer(crew);
+  });
+}
+
+void JobTable::member_joined(const proto::JobMember& member) {
+  const auto job = JobId::from_string(member.job_id());
+  const auto worker = base::WorkerId::from_string(member.worker_id());
+  const auto node = NodeId::from_string(member.node_id());
+  if (!job || !worker || !node) return;
+  Crew& crew = crews_[*job];
+  if (crew.present.emplace(*worker, *node).second) ++crew.joined;
+}
+
+// May be told twice: that it has finished, and that it is gone.
+void JobTable::member_left(const proto::JobMember& member) {
+  const auto job = JobId::from_string(member.job_id());
+  const auto worker = base::WorkerId::from_string(member.worker_id());
+  if (!job || !worker) return;
+  Crew& crew = crews_[*job];
+  crew.present.erase(*worker);
+  answer(crew);
+}
+
+void JobTable::answer(Crew& crew) {
+  if (!crew.present.empty()) return;
+  std::erase_if(crew.waiting, [&crew](const Crew::Waiting& waiting) {
+    if (crew.joined < waiting.count) return false;
+    waiting.responder.reply(proto::Empty());
+    return true;
+  });
 }
 
 void JobTable::add(proto::JobInfo&& job, const rpc::Responder& responder) {
@@ -53,6 +92,7 @@ void JobTable::done(const proto::JobFinished& message, const rpc::Responder& res
   job.clear_env();
   storage_.put(kTable, message.job_id(), job.SerializeAsString());
   ports_.ended(*id);
+  crews_.erase(*id);
   // Answered by the last copy: when every node has answered, died or taken too long.
   struct Answer {
     rpc::Responder to;
@@ -72,6 +112,9 @@ void JobTable::node_joined(rpc::Rpc& rpc) {
 }
 
 void JobTable::node_died(const NodeId& node) {
+  for (auto& [job, crew] : crews_) {
+    if (std::erase_if(crew.present, [&node](const auto& member) { return member.second == node; }) != 0) answer(crew);
+  }
   std::vector<proto::JobFinished> lost;
   each([&](const proto::JobInfo& job) {
     if (job.state() != proto::JobInfo::RUNNING || job.driver_node() != node.bytes()) return;

@@ -21,7 +21,7 @@ class JobTable {
   };
   JobTable(Storage& storage, Ports ports) : storage_(storage), ports_(std::move(ports)) {}
 
-  void serve(rpc::Rpc& rpc);                 // JOB_REGISTER, JOB_DONE.
+  void serve(rpc::Rpc& rpc);                 // JOB_REGISTER, JOB_DONE, and the drivers that join a job.
   void node_joined(rpc::Rpc& rpc);           // Tells it of the jobs that run.
   void node_died(const base::NodeId& node);  // Jobs end with the node of their driver.
 
@@ -31,8 +31,23 @@ class JobTable {
   void add(proto::JobInfo&& job, const rpc::Responder& responder);
   void done(const proto::JobFinished& message, const rpc::Responder& responder);
 
+  // The drivers of a job but the first, which made it.
+  struct Crew {
+    std::map<base::WorkerId, base::NodeId> present;
+    std::uint32_t joined = 0;  // Ever.
+    struct Waiting {
+      std::uint32_t count;
+      rpc::Responder responder;
+    };
+    std::vector<Waiting> waiting;
+  };
+  void member_joined(const proto::JobMember& member);
+  void member_left(const proto::JobMember& member);
+  static void answer(Crew& crew);
+
   Storage& storage_;
   const Ports ports_;
+  std::map<base::JobId, Crew> crews_;
 };
 
 }  // namespace mobula::gcs

@@ -18,6 +18,7 @@ struct Client {
   proto::Register::Kind kind = proto::Register::TOOL;
   base::WorkerId id;
   base::JobId job;
+  bool is_member = false;  // A driver of a job that another one has made.
   pid_t pid = 0;
   proto::Address address;
   std::optional<std::uint32_t> store_slot;
@@ -47,7 +48,7 @@ class Clients {
   }
   Client* driver_of(const base::JobId& job) const {
     for (const auto& [id, client] : clients_) {
-      if (client->kind == proto::Register::DRIVER && client->job == job) return client.get();
+      if (client->kind == proto::Register::DRIVER && client->job == job && !client->is_member) return client.get();
     }
     return nullptr;
   }

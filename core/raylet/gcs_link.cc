@@ -56,6 +56,7 @@ bool GcsLink::is_for_gcs(proto::MessageType type) {
     case proto::KV_GET:
     case proto::KV_DELETE:
     case proto::LIST:
+    case proto::MEMBERS_LEFT:
     case proto::STOP_CLUSTER: return true;
     default: return false;
   }

@@ -80,6 +80,7 @@ Node::~Node() {
   loop_.cancel(status_timer_);
   heartbeat_.reset();
   admission_.reset();
+  early_members_.clear();
   for (auto& [id, watched] : driver_pidfds_) loop_.remove(watched.second);
   clients_.clear();
   peers_.reset();
@@ -265,7 +266,7 @@ GcsLink::Events Node::gcs_events() {
             leases_->from_gcs(message);
           },
       .actor_changed = [this](const proto::ActorInfo& info) { watch_->changed(info); },
-      .job_started = [this](const proto::JobInfo& job) { jobs_->add(job); },
+      .job_started = [this](const proto::JobInfo& job) { job_heard(job); },
       .job_ended = [this](
                        const proto::JobFinished& message,
                        rpc::Responder responder) { jobs_->end(to_id<JobId>(message.job_id()), std::move(responder)); },
@@ -295,7 +296,7 @@ Peers::Events Node::peer_events() {
             });
           },
       .job = [this](const JobId& job) { return jobs_->find(job); },
-      .job_heard = [this](const proto::JobInfo& job) { jobs_->add(job); },
+      .job_heard = [this](const proto::JobInfo& job) { job_heard(job); },
   };
 }
 

@@ -69,6 +69,9 @@ class Node {
   // Registration of this node's processes (registration.cc).
   void admit(std::unique_ptr<rpc::Rpc> rpc, proto::Register&& request, rpc::Responder responder);
   void admit_driver(std::shared_ptr<Client> client, const proto::Register& request, rpc::Responder responder);
+  void admit_member(std::shared_ptr<Client> client, const rpc::Responder& responder);
+  void job_heard(const proto::JobInfo& job);
+  void member_left(const Client& client);
   void complete(Client& client, const rpc::Responder& responder);
   void client_closed(const base::WorkerId& id);
   void driver_gone(const Client& client);
@@ -126,6 +129,8 @@ class Node {
   std::unique_ptr<Peers> peers_;
   Clients clients_;
   std::map<base::WorkerId, std::pair<os::Fd, os::EventLoop::Id>> driver_pidfds_;  // Whose slots wait for their end.
+  // Drivers that came before this node has heard of their job.
+  std::multimap<base::JobId, std::pair<std::shared_ptr<Client>, rpc::Responder>> early_members_;
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<Heartbeat> heartbeat_;
   os::EventLoop::Id status_timer_ = 0;

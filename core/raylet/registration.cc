@@ -70,7 +70,10 @@ void Node::admit(std::unique_ptr<rpc::Rpc> rpc, proto::Register&& request, rpc::
   client->rpc->on_closed([this, id = *id](const Error&) { client_closed(id); });
 
   switch (request.kind()) {
-    case proto::Register::DRIVER: return admit_driver(std::move(client), request, std::move(responder));
+    case proto::Register::DRIVER:
+      client->is_member = request.member();
+      if (client->is_member) return admit_member(std::move(client), responder);
+      return admit_driver(std::move(client), request, std::move(responder));
     case proto::Register::WORKER: {
       const auto accepted = workers_->registered(request, peer);
       if (!accepted) return responder.fail(accepted.error());
@@ -95,11 +98,46 @@ void Node::admit_driver(std::shared_ptr<Client> client, const proto::Register& r
                             [this, client, responder](base::Result<proto::JobInfo> known) {
                               if (!known) return responder.fail(known.error());
                               if (client->rpc == nullptr) return driver_gone(*client);  // It has left meanwhile.
-                              jobs_->add(*known);
+                              job_heard(*known);
                               leases_->step(scheduler::JobStarted{client->job});
                               client->rpc->on_closed([this, id = client->id](const Error&) { client_closed(id); });
                               complete(clients_.add(std::make_unique<Client>(std::move(*client))), responder);
                             });
+}
+
+// The GCS tells every node of a job before anything else of it.
+void Node::admit_member(std::shared_ptr<Client> client, const rpc::Responder& responder) {
+  if (client->job.is_nil()) return responder.fail({Code::kInvalid, "a driver without a job id"});
+  if (jobs_->find(client->job) == nullptr) {
+    client->rpc->on_closed([client](const Error&) { client->rpc.reset(); });
+    early_members_.emplace(client->job, std::pair(client, responder));
+    return;
+  }
+  if (client->rpc == nullptr) return;  // It has left meanwhile.
+  proto::JobMember member;
+  member.set_job_id(client->job.bytes());
+  member.set_worker_id(client->id.bytes());
+  member.set_node_id(id_.bytes());
+  gcs_->notify(proto::MEMBER_JOINED, member);
+  client->rpc->on_closed([this, id = client->id](const Error&) { client_closed(id); });
+  complete(clients_.add(std::make_unique<Client>(std::move(*client))), responder);
+}
+
+void Node::job_heard(const proto::JobInfo& job) {
+  jobs_->add(job);
+  const auto id = to_id<JobId>(job.job_id());
+  for (auto it = early_members_.find(id); it != early_members_.end(); it = early_members_.find(id)) {
+    const auto [client, responder] = std::move(it->second);
+    early_members_.erase(it);
+    admit_member(client, responder);
+  }
+}
+
+void Node::member_left(const Client& client) {
+  proto::JobMember member;
+  member.set_job_id(client.job.bytes());
+  member.set_worker_id(client.id.bytes());
+  gcs_->notify(proto::MEMBER_LEFT, member);
 }
 
 void Node::complete(Client& client, const rpc::Responder& responder) {
@@ -144,6 +182,10 @@ void Node::complete(Client& client, const rpc::Responder& responder) {
     rpc.on<proto::JobFinished>(
         proto::JOB_FINISHED, [this, id = client.id](proto::JobFinished&& message, rpc::Responder done) {
           leases_->owner_gone(id);
+          if (const Client* member = clients_.find(id); member != nullptr && member->is_member) {
+            member_left(*member);
+            return done.reply(proto::Empty());
+          }
           gcs_->ask<proto::Empty>(proto::JOB_DONE, message, kJobEndTimeout,
                                   [done](base::Result<proto::Empty>) { done.reply(proto::Empty()); });
         });
@@ -165,7 +207,7 @@ void Node::client_closed(const WorkerId& id) {
   });
 }
 
-// A job ends with its driver, in order or not.
+// A job ends with the driver that made it, in order or not.
 void Node::driver_gone(const Client& client) {
   if (client.kind != proto::Register::DRIVER || over_) return;
   leases_->owner_gone(client.id);
@@ -174,11 +216,15 @@ void Node::driver_gone(const Client& client) {
   proto::ProcessGone gone;
   gone.set_worker_id(client.id.bytes());
   gcs_->notify(proto::PROCESS_GONE, gone);
-  proto::JobFinished message;
-  message.set_job_id(client.job.bytes());
-  message.set_state(proto::JobInfo::FAILED);
-  message.set_text("its driver (pid " + std::to_string(client.pid) + ") ended without finishing it");
-  gcs_->ask<proto::Empty>(proto::JOB_DONE, message, kJobEndTimeout, [](base::Result<proto::Empty>) {});
+  if (client.is_member) {
+    member_left(client);
+  } else {
+    proto::JobFinished message;
+    message.set_job_id(client.job.bytes());
+    message.set_state(proto::JobInfo::FAILED);
+    message.set_text("its driver (pid " + std::to_string(client.pid) + ") ended without finishing it");
+    gcs_->ask<proto::Empty>(proto::JOB_DONE, message, kJobEndTimeout, [](base::Result<proto::Empty>) {});
+  }
   if (!client.store_slot) return;
   // What it held in the store may be taken back once it cannot touch it any more.
   os::Fd pidfd = os::open_pidfd(client.pid);

@@ -21,6 +21,8 @@
 #include "core/worker/runtime.h"
 #include "core/worker/zygote_main.h"
 #include "slurm/identity.h"
+#include "slurm/mpi_list.h"
+#include "slurm/mpi_order.h"
 
 namespace mobula::runtime {
 namespace {
@@ -133,6 +135,8 @@ class DriverSession final : public SessionImpl {
     p.is_driver = true;
     p.worker = os::random_id<base::WorkerId>();
     p.job = session->job_;
+    p.is_member = session->rank_ != 0;
+    if (p.is_member) p.join_timeout += session->start_time();  // Rank 0 waits for all nodes before it makes the job.
     p.raylet_address = session->raylet_;
     p.transports.session_directory = session->directory_;
     p.transports.node_link = session->node_link_;
@@ -150,10 +154,17 @@ class DriverSession final : public SessionImpl {
 
   ~DriverSession() override {
     if (process_ == nullptr) return;
-    process_->finish_job(std::uncaught_exceptions() == 0, kJobEndTimeout);
+    const bool in_order = std::uncaught_exceptions() == 0;
+    if (in_order && rank_ == 0 && size_ > 1) process_->wait_for_members(size_ - 1);
+    process_->finish_job(in_order, kJobEndTimeout);
     set_current_process(nullptr);
     process_.reset();
+    // Of another rank: its node serves the others until rank 0 has ended the job.
+    if (in_order && rank_ != 0 && launched_ != nullptr) (void)launched_->serve();
   }
+
+  std::uint32_t rank() const override { return rank_; }
+  std::uint32_t size() const override { return size_; }
 
  private:
   // Does not return in a launcher's task that runs no user code.
@@ -165,15 +176,36 @@ class DriverSession final : public SessionImpl {
     auto settings = settings_of(options);
     if (!settings) return settings.error();
     settings_ = std::move(*settings);
+    if (slurm::mpi_was_initialized()) {
+      return Error{Code::kInvalid,
+                   "MPI was initialised before mobula::init(): call mobula::init() first, since the processes that it "
+                   "starts must have nothing of MPI"};
+    }
     if (!identity->is_launched() || identity->is_alone()) return embed();
-    if (options.all_ranks) return Error{Code::kInvalid, "ranks = all under a launcher is not there yet"};
     return be_task({.identity = std::move(*identity),
                     .all_ranks = options.all_ranks,
                     .slurm_conf = std::string(slurm::value_of(environment, "SLURM_CONF"))});
   }
 
+  // srun without a PMI: an MPI would fail, or take each task for one of its own.
+  static bool mpi_would_be_lost(const slurm::Identity& identity) {
+    return identity.launcher == slurm::Launcher::kSrun && identity.mpi_type.empty() && !identity.pmi_fd &&
+           !identity.has_pmix && slurm::program_has_mpi();
+  }
+
   Result<void> be_task(cluster::LaunchedCluster::Options task) {
+    if (task.all_ranks && mpi_would_be_lost(task.identity)) {
+      if (task.identity.rank != 0) ::_exit(1);  // Once is enough.
+      const std::string kinds = slurm::mpi_list_of_site();
+      return Error{Code::kUnavailable,
+                   "this program has an MPI, and srun has given it no PMI: each of the " +
+                       std::to_string(task.identity.size) +
+                       " processes would believe that it is rank 0 of 1, or fail in MPI_Init; start it with srun "
+                       "--mpi=pmix or --mpi=pmi2, whichever its MPI was built for" +
+                       (kinds.empty() ? std::string() : " (this site's srun has: " + kinds + ")")};
+    }
     const std::uint32_t rank = task.identity.rank;
+    const bool all_ranks = task.all_ranks;
     auto launched = cluster::LaunchedCluster::start(std::move(task), settings_);
     if (!launched && rank != 0) die("rank " + std::to_string(rank) + ": " + launched.error().what);
     if (!launched) return launched.error();
@@ -189,6 +221,10 @@ class DriverSession final : public SessionImpl {
     node_link_ = settings_.text("node_link");
     interface_ = seat.interface;
     job_ = seat.job;
+    if (all_ranks) {
+      rank_ = launched_->identity().rank;
+      size_ = launched_->identity().size;
+    }
     return copy_secret(launched_->secret());
   }
 
@@ -218,6 +254,11 @@ class DriverSession final : public SessionImpl {
     return copy_secret(cluster_->secret());
   }
 
+  base::Duration start_time() const {
+    const auto seconds = settings_.number("start_timeout");
+    return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds ? *seconds : 0));
+  }
+
   Result<void> copy_secret(const os::Secret& secret) {
     auto copy = os::Secret::from_bytes(secret.view());
     if (!copy) return copy.error();
@@ -240,6 +281,8 @@ class DriverSession final : public SessionImpl {
   std::unique_ptr<cluster::EmbeddedCluster> cluster_;  // This or the next one ends last.
   std::unique_ptr<cluster::LaunchedCluster> launched_;
   base::JobId job_ = os::random_id<base::JobId>();
+  std::uint32_t rank_ = 0;
+  std::uint32_t size_ = 1;
   std::unique_ptr<cluster::InterruptGuard> interrupts_;
   std::optional<os::Secret> secret_;
   std::string raylet_;

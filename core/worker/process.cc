@@ -18,8 +18,8 @@ namespace {
 // What threads outside tasks submit derives from this: the job for the driver, the worker's id elsewhere.
 CallScope root_scope(const ProcessOptions& options) {
   CallScope root;
-  root.task = options.is_driver ? base::TaskId::from_bytes(options.job.words.data())
-                                : base::TaskId::from_bytes(options.worker.words.data());
+  root.task = options.is_driver && !options.is_member ? base::TaskId::from_bytes(options.job.words.data())
+                                                      : base::TaskId::from_bytes(options.worker.words.data());
   root.task.words[6] = 0;
   root.job = options.job;
   return root;
@@ -53,6 +53,7 @@ base::Result<std::unique_ptr<Process>> Process::join(const ProcessOptions& optio
   registration.set_job_id(options.job.bytes());
   registration.set_pid(self.pid);
   registration.set_start_token(options.start_token);
+  registration.set_member(options.is_member);
   *registration.mutable_address() = to_proto(p.links_->self());
   auto raylet = RayletLink::open(p.engine_.loop(), options.raylet_address, credentials, registration,
                                  os::now() + options.join_timeout);
@@ -125,6 +126,21 @@ void Process::work() {
     (void)raylet_->rpc().notify(proto::WORKER_READY, proto::Empty());
   }
   executor_->run();
+}
+
+void Process::wait_for_members(std::uint32_t count) {
+  Engine::Lock lock(engine_);
+  if (!raylet_->is_open() || news_->down()) return;
+  proto::JobMembers request;
+  request.set_job_id(job_.bytes());
+  request.set_count(count);
+  auto left = std::make_shared<bool>(false);
+  raylet_->rpc().ask<proto::Empty>(proto::MEMBERS_LEFT, request, rpc::kNoDeadline, [this, left](Result<proto::Empty>) {
+    *left = true;
+    engine_.notify();
+  });
+  engine_.wait(
+      lock, [&] { return *left || news_->down().has_value(); }, std::nullopt);
 }
 
 void Process::finish_job(bool succeeded, base::Duration timeout) {

@@ -33,6 +33,7 @@ namespace mobula::runtime {
 
 struct ProcessOptions {
   bool is_driver = false;
+  bool is_member = false;  // A driver of a job that another one makes.
   base::WorkerId worker;
   base::JobId job;
   std::string raylet_address;
@@ -54,6 +55,8 @@ class Process final : public Runtime {
   [[noreturn]] void work();
   // Drivers: says that the job has ended, and waits until its workers are gone or `timeout`.
   void finish_job(bool succeeded, base::Duration timeout);
+  // The driver that made the job: waits until `count` others have joined it and all have finished, or the cluster ends.
+  void wait_for_members(std::uint32_t count);
 
   // Runtime
   OptionsHandle intern(const TaskSpecOptions& options) override;

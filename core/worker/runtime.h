@@ -247,6 +247,9 @@ struct InitOptions {
 class SessionImpl {
  public:
   virtual ~SessionImpl() = default;  // Drains and ends what init() started.
+  // Among the processes in which init() has returned.
+  virtual std::uint32_t rank() const { return 0; }
+  virtual std::uint32_t size() const { return 1; }
 };
 // Finds out what this process is.  Returns only in a driver.
 Result<std::unique_ptr<SessionImpl>> init(int& argc, char**& argv, const InitOptions& options);

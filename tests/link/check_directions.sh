@@ -61,7 +61,7 @@ only 'ucp/|uct/|ucs/' transport/ucx tests/transport/ucx bench
 only 'nccl|cuda' collective/nccl bench
 only 'hwloc' core/os
 only 'rdma/|infiniband/' transport/ofi transport/ucx tests/transport/ofi
-only 'mpi\.h' bench
+only 'mpi\.h' bench examples tests/slurm
 only 'grpc' bench
 only 'pmix|slurm/(slurm|spank)' slurm
 only 'spdlog/' core/os

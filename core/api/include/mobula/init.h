@@ -14,7 +14,7 @@ namespace mobula {
 
 enum class Ranks : std::uint8_t {
   one,  // Under a launcher rank 0 is the driver; the other ranks lend their CPUs and end.
-  all,  // init() returns in every rank.
+  all,  // init() returns in every rank: they share one job, and the session's end in rank 0 waits for all of theirs.
 };
 inline constexpr Ranks all = Ranks::all;
 
@@ -32,6 +32,10 @@ class [[nodiscard]] Session {
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
   ~Session();
+
+  // With InitOptions::ranks = all, the launcher's; else 0 of 1.
+  std::uint32_t rank() const;
+  std::uint32_t size() const;
 
  private:
   std::unique_ptr<runtime::SessionImpl> impl_;

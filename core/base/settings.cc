@@ -46,6 +46,17 @@ constexpr std::array kSettings{
     SettingInfo{"end_time", "auto",
                 "When the time of the cluster is over, in seconds since 1970; auto: asked of Slurm inside a job."},
     SettingInfo{"end_time_refresh_s", "60", "How often Slurm is asked again for the end of the job."},
+    SettingInfo{"state_directory", "auto",
+                "Where state is saved that outlives a job; auto: mobula-state where the Slurm job was submitted, else "
+                "nowhere."},
+    SettingInfo{"state_key", "auto",
+                "What saved state is found by; auto: the Slurm job's id, else the program's name."},
+    SettingInfo{"preempt_signals", "TERM,USR1",
+                "Signals that say that the job is about to end: TERM,USR1,USR2,HUP,XCPU,INT."},
+    SettingInfo{"preempt_warning_s", "0",
+                "Begin the orderly end so long before the end of the job's time; 0: at a signal only."},
+    SettingInfo{"preempt_grace_s", "15", "How long callbacks, tasks under way and saves of state may take at the end."},
+    SettingInfo{"requeue", "0", "Ask Slurm to run the job again when its time is over before the program is."},
     SettingInfo{"tmpdir", "auto", "Parent of session directories; auto: $XDG_RUNTIME_DIR/mobula or /tmp/mobula-UID."},
 };
 

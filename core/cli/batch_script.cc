@@ -50,6 +50,7 @@ std::string batch_script(const BatchOptions& o) {
   out += o.requeue ? "#SBATCH --requeue\n" : "#SBATCH --no-requeue\n";
   if (o.nodes > 1) out += "#SBATCH --no-kill\n";
   out += "\n";
+  if (o.requeue) out += "# Out of time, the job saves its state and asks to be run again.\nexport MOBULA_REQUEUE=1\n\n";
   out +=
       "# The tasks act on signals; this shell waits for them, and hands on what it alone gets.\n"
       "trap : TERM\n"

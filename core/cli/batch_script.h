@@ -16,7 +16,7 @@ struct BatchOptions {
   std::string partition;
   std::string account;
   std::string mpi;         // srun --mpi=
-  unsigned warning_s = 0;  // So long before the end the job saves its state; 0: not.
+  unsigned warning_s = 120;  // So long before the end the job saves its state; 0: not.
   bool requeue = true;
   std::vector<std::string> command;
 };

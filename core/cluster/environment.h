@@ -19,6 +19,9 @@ inline constexpr const char* kEnvStartToken = "MOBULA_START_TOKEN";
 // A driver that joins a cluster which runs already: its raylet's address, and where the key is.
 inline constexpr const char* kEnvKeyFile = "MOBULA_KEY_FILE";
 
+// Where state is saved: core/worker/saved_state.h.  From a driver to the workers of its job.
+inline constexpr const char* kEnvSavedState = "MOBULA_SAVED_STATE";
+
 // "NAME=value", as environments hold it.
 inline std::string assignment(std::string_view name, std::string_view value) {
   std::string out;

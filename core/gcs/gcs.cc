@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/cluster/save_round.h"
 #include "core/gcs/actor_table.h"
 #include "core/gcs/job_table.h"
 #include "core/gcs/key_value.h"
@@ -20,6 +20,7 @@
 #include "core/gcs/node_table.h"
 #include "core/gcs/storage.h"
 #include "core/gcs/time_limit.h"
+#include "core/os/end_signals.h"
 #include "core/os/event_loop.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
@@ -134,6 +135,10 @@ class Gcs {
     actors_.serve(*rpc, node);
     jobs_.serve(*rpc);
     key_values_.serve(*rpc);
+    rpc->on<proto::SaveState>(proto::SAVE_STATE, [this](proto::SaveState&& request, rpc::Responder responder) {
+      cluster::SaveRound round(request, std::move(responder));
+      nodes_.each_channel([&round](const NodeId& id, rpc::Rpc& to) { round.ask(to, "node " + id.short_hex()); });
+    });
     rpc->serve(proto::NODE_LEAVING,
                [this, node](rpc::Message&&, rpc::Responder) { nodes_.left(node, "it left in order"); });
     rpc->on_closed([this, node, number, raw = rpc.get()](const base::Error&) {
@@ -191,13 +196,7 @@ void report(int fd, const std::string& line) {
 int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
   os::set_process_name("mobula-gcs");
   os::start_log({.process = "gcs", .file = ""});
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGTERM);
-  sigaddset(&ends, SIGINT);
-  sigaddset(&ends, SIGHUP);
-  ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
-  const os::Fd signals(::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
+  os::EndSignals signals(options.life_fd >= 0 ? os::EndSignals::Owner::kParent : os::EndSignals::Owner::kNobody);
   ::signal(SIGPIPE, SIG_IGN);  // Whoever has read enough of joined_fd closes it.
   for (const int fd : {options.life_fd, options.ready_fd, options.listening_fd, options.joined_fd}) {
     if (fd >= 0) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -221,8 +220,9 @@ int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
     }
     if (options.listening_fd >= 0) ::close(options.listening_fd);
     report(options.ready_fd, "ready\tgcs\t" + gcs->address() + "\t" + gcs->tcp_address() + "\n");
-    const auto signal_watch =
-        loop.watch(signals.get(), EPOLLIN, [&](std::uint32_t) { over("the GCS was told to stop"); });
+    const auto signal_watch = loop.watch(signals.fd(), EPOLLIN, [&](std::uint32_t) {
+      if (signals.take()) over("the GCS was told to stop");
+    });
     os::EventLoop::Id life_watch = 0;
     if (options.life_fd >= 0) {
       life_watch = loop.watch(options.life_fd, EPOLLIN, [&](std::uint32_t) {

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ using base::Error;
 using base::Result;
 
 constexpr std::size_t kLabelBytesMax = 40;  // A socket's path has 107.
+constexpr const char* kLifeFile = "life";
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 std::string describe(const std::string& path, const struct stat& info) {
@@ -96,6 +98,18 @@ std::string fresh_name(const std::string& label) {
   return label.empty() ? name.data() : "s-" + in_a_name(label) + (name.data() + 1);
 }
 
+// What was left when every process of a cluster was killed at once.
+void sweep(const std::string& root, int root_fd) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(root.c_str()), ::closedir);
+  if (!stream) return;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string name = entry->d_name;
+    if (name.compare(0, 2, "s-") != 0) continue;
+    const Fd life(::openat(root_fd, (name + "/" + kLifeFile).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (life.valid() && ::flock(life.get(), LOCK_EX | LOCK_NB) == 0) remove_tree(root + "/" + name);
+  }
+}
+
 bool is_directory_of_ours(const std::string& path) {
   struct stat info {};
   return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && is_ours(info);
@@ -137,12 +151,16 @@ Result<SessionDirectory> SessionDirectory::create(Lifetime lifetime, const std::
   const std::string root = sessions_root();
   auto root_fd = make_root(root);
   if (!root_fd) return root_fd.error();
+  sweep(root, root_fd->get());
   for (;;) {
     const std::string name = fresh_name(label);
     if (::mkdirat(root_fd->get(), name.c_str(), 0700) == 0) {
       // The umask may have taken bits away, and only those.
       ::fchmodat(root_fd->get(), name.c_str(), 0700, 0);
-      return SessionDirectory(root + "/" + name, lifetime);
+      SessionDirectory session(root + "/" + name, lifetime);
+      if (lifetime == Lifetime::kKeep || session.hold()) return session;
+      session.lifetime_ = Lifetime::kKeep;
+      continue;  // Taken for one that was left, before it could be held.
     }
     if (errno != EEXIST) return cannot_make(root + "/" + name);
   }
@@ -151,14 +169,26 @@ Result<SessionDirectory> SessionDirectory::create(Lifetime lifetime, const std::
 Result<SessionDirectory> SessionDirectory::open(const std::string& path) {
   auto fd = open_ours(path, S_IRWXG | S_IRWXO);
   if (!fd) return fd.error();
-  return SessionDirectory(path, Lifetime::kKeep);
+  SessionDirectory session(path, Lifetime::kKeep);
+  session.life_ = Fd(::open(session.file(kLifeFile).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (session.life_.valid()) ::flock(session.life_.get(), LOCK_SH);
+  return session;
+}
+
+bool SessionDirectory::hold() {
+  life_ = Fd(::open(file(kLifeFile).c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  struct stat info {};
+  return life_.valid() && ::flock(life_.get(), LOCK_SH) == 0 && ::fstat(life_.get(), &info) == 0 && info.st_nlink != 0;
 }
 
 SessionDirectory::SessionDirectory(std::string path, Lifetime lifetime)
     : path_(std::move(path)), lifetime_(lifetime), maker_(::getpid()) {}
 
 SessionDirectory::SessionDirectory(SessionDirectory&& other) noexcept
-    : path_(std::move(other.path_)), lifetime_(std::exchange(other.lifetime_, Lifetime::kKeep)), maker_(other.maker_) {}
+    : path_(std::move(other.path_)),
+      lifetime_(std::exchange(other.lifetime_, Lifetime::kKeep)),
+      maker_(other.maker_),
+      life_(std::move(other.life_)) {}
 
 SessionDirectory::~SessionDirectory() {
   // A forked child that runs destructors must not take the directory from its parent.

@@ -31,9 +31,12 @@ class SessionDirectory {
 
  private:
   SessionDirectory(std::string path, Lifetime lifetime);
+  bool hold();
+
   std::string path_;
   Lifetime lifetime_;
   pid_t maker_;
+  Fd life_;  // Of kRemove: locked as long as a process that has made or opened it lives.
 };
 
 std::string sessions_root();  // The parent of all sessions of this user on this host.

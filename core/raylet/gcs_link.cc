@@ -33,6 +33,9 @@ Result<void> GcsLink::connect(const std::string& address, const transport::Chann
   });
   rpc_->on<proto::TimeLimit>(proto::TIME_LIMIT,
                              [this](proto::TimeLimit&& m, rpc::Responder) { events_.time_limit(m); });
+  rpc_->on<proto::SaveState>(proto::SAVE_STATE, [this](proto::SaveState&& m, rpc::Responder responder) {
+    events_.save_state(m, std::move(responder));
+  });
   rpc_->on<proto::NodeDead>(proto::NODE_FENCED,
                             [this](proto::NodeDead&& m, rpc::Responder) { events_.fenced(m.why()); });
   rpc_->on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, rpc::Responder) {
@@ -57,6 +60,7 @@ bool GcsLink::is_for_gcs(proto::MessageType type) {
     case proto::KV_DELETE:
     case proto::LIST:
     case proto::MEMBERS_LEFT:
+    case proto::SAVE_STATE:
     case proto::STOP_CLUSTER: return true;
     default: return false;
   }

@@ -22,6 +22,7 @@ class GcsLink {
     std::function<void(const proto::JobInfo&)> job_started;
     std::function<void(const proto::JobFinished&, rpc::Responder)> job_ended;
     std::function<void(const proto::TimeLimit&)> time_limit;
+    std::function<void(const proto::SaveState&, rpc::Responder)> save_state;
     std::function<void(const std::string& why)> fenced;
     std::function<void(const base::Error& why)> closed;  // Refused, too.
   };

@@ -9,6 +9,7 @@
 
 #include "core/base/build_info.h"
 #include "core/cluster/convert.h"
+#include "core/cluster/save_round.h"
 #include "core/os/host.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
@@ -274,6 +275,14 @@ GcsLink::Events Node::gcs_events() {
           [this](const proto::TimeLimit& limit) {
             time_limit_ = limit;
             clients_.for_each([&](const Client& client) { (void)client.rpc->notify(proto::TIME_LIMIT, limit); });
+          },
+      .save_state =
+          [this](const proto::SaveState& request, rpc::Responder responder) {
+            cluster::SaveRound round(request, std::move(responder));
+            clients_.for_each([&](const Client& client) {
+              if (client.kind != proto::Register::WORKER || client.job.bytes() != request.job_id()) return;
+              round.ask(*client.rpc, "worker " + std::to_string(client.pid) + " on " + options_.name);
+            });
           },
       .fenced = [this](const std::string& why) { over("fenced: " + why, 3); },
       .closed = [this](const Error& why) { over(why.what, why.code == Code::kDenied ? 2 : 0); },

@@ -2,14 +2,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
 
+#include "core/os/end_signals.h"
 #include "core/os/event_loop.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
@@ -54,13 +53,7 @@ int refuse(const cluster::RayletOptions& options, const std::string& why) {
 int run_raylet(const cluster::RayletOptions& options, const os::Secret& secret) {
   os::set_process_name("mobula-raylet");
   os::start_log({.process = "raylet " + options.name, .file = ""});
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGTERM);
-  sigaddset(&ends, SIGINT);
-  sigaddset(&ends, SIGHUP);
-  ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
-  const os::Fd signals(::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
+  os::EndSignals signals(options.life_fd >= 0 ? os::EndSignals::Owner::kParent : os::EndSignals::Owner::kNobody);
   for (const int fd : {options.life_fd, options.ready_fd, options.gcs_listening_fd, options.spin_page_fd}) {
     if (fd >= 0) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
@@ -84,10 +77,10 @@ int run_raylet(const cluster::RayletOptions& options, const os::Secret& secret) 
       loop.post([&, why] { (*node)->end(why, [&loop] { loop.stop(); }); });
     };
     bool ending = false;
-    const auto watch = loop.watch(signals.get(), EPOLLIN, [&](std::uint32_t) {
-      signalfd_siginfo info{};
-      if (::read(signals.get(), &info, sizeof info) != sizeof info || std::exchange(ending, true)) return;
-      over("the raylet was told to stop (signal " + std::to_string(info.ssi_signo) + ")", 0);
+    const auto watch = loop.watch(signals.fd(), EPOLLIN, [&](std::uint32_t) {
+      const auto number = signals.take();
+      if (!number || std::exchange(ending, true)) return;
+      over("the raylet was told to stop (signal " + std::to_string(*number) + ")", 0);
     });
     const auto started =
         (*node)->join({.ready =

@@ -185,19 +185,21 @@ int Executor::suspended_max() const {
 }
 
 bool Executor::has_call() const {
+  if (saves_.holds_calls()) return false;
   const bool ordered = is_ordered();
   if (ordered && suspended_ >= suspended_max()) return false;
   return queue_.has_ready(ordered ? CallQueue::Order::kStrict : CallQueue::Order::kReadyFirst);
 }
 
 RunningCall* Executor::next() {
+  if (saves_.holds_calls()) return nullptr;
   const bool ordered = is_ordered();
   if (ordered && suspended_ >= suspended_max()) return nullptr;
   return queue_.take_ready(ordered ? CallQueue::Order::kStrict : CallQueue::Order::kReadyFirst);
 }
 
 bool Executor::has_work() const {
-  return !continuations_.empty() || has_call() || (exiting_ && queue_.empty() && running_.empty());
+  return may_save() || !continuations_.empty() || has_call() || (exiting_ && queue_.empty() && running_.empty());
 }
 
 bool Executor::run_continuation(Engine::Lock& lock) {
@@ -230,6 +232,10 @@ void Executor::run() {
         });
     take_cpu();
     if (exiting_ && queue_.empty() && running_.empty() && continuations_.empty()) ::_exit(0);
+    if (may_save()) {
+      saves_.run(lock);
+      continue;
+    }
     if (run_continuation(lock)) continue;
     if (RunningCall* call = next()) run_one(lock, *call);
     // Before the next: what came meanwhile may be its cancellation.
@@ -238,7 +244,7 @@ void Executor::run() {
 }
 
 void Executor::work(Engine::Lock& lock) {
-  const auto first_is_ready = [this] { return queue_.has_ready(CallQueue::Order::kStrict); };
+  const auto first_is_ready = [this] { return !saves_.holds_calls() && queue_.has_ready(CallQueue::Order::kStrict); };
   for (;;) {
     p_.engine.wait(lock, first_is_ready, std::nullopt);
     if (RunningCall* call = next()) run_one(lock, *call);
@@ -257,12 +263,16 @@ void Executor::run_one(Engine::Lock& lock, RunningCall& call) {
   p_.engine.user_code_began();
   const std::uint64_t began = nanoseconds();
   call.entry->invoke(call);
+  if (call.from == nullptr && !call.failed) {
+    if (const auto failed = saves_.restore()) call.fail(*failed);
+  }
   const std::uint64_t ran = nanoseconds() - began;
   p_.engine.user_code_ended();
   current_scope() = outer;
   lock.lock();
   call.run_ns = ran;
   --executing_;
+  if (may_save()) p_.engine.notify();  // The main thread has waited for this one.
   if (--call.holds == 0) return finish(call);
   call.state = RunningCall::State::kSuspended;
   ++suspended_;
@@ -335,7 +345,7 @@ void Executor::create_actor(const proto::CreateActor& request) {
     error.remedy = "driver and workers must run the same build";
     return actor_.refuse(request, error);
   }
-  actor_.become(*id, request.incarnation(), spec.max_concurrency());
+  actor_.become(*id, request);
   RunningCall& call = pool_.take();
   // The arguments were aligned for nobody: accept_constructor copies them.
   if (!call.accept_constructor(*constructor, base::TaskId::from_bytes(id->words.data()), *job,

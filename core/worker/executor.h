@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/worker/actor_saves.h"
 #include "core/worker/call_pool.h"
 #include "core/worker/call_queue.h"
 #include "core/worker/cancellation.h"
@@ -29,9 +30,14 @@ class Executor {
     RayletLink& raylet;
     Cancellation& cancellation;
     ProcessMetrics& metrics;
+    const SavedState& saved_state;
   };
   explicit Executor(Parts parts)
-      : p_(parts), pool_(*this), replies_(parts.links, parts.references), actor_(parts.raylet) {
+      : p_(parts),
+        pool_(*this),
+        replies_(parts.links, parts.references),
+        actor_(parts.raylet),
+        saves_(parts.engine, actor_, parts.saved_state) {
     p_.references.borrows().on_handed_over(
         [this](Peer& to, std::uint64_t call) { replies_.on_references_held(to, call); });
   }
@@ -52,6 +58,7 @@ class Executor {
   // The references that its calls under way have brought.
   std::vector<ObjectRef> covered_by(const Peer& peer) const;
   void create_actor(const proto::CreateActor& request);
+  void save_state(const proto::SaveState& request, const rpc::Responder& responder) { saves_.ask(request, responder); }
   void exit_when_idle();
   void queue_continuation(Continuation& continuation, CallScope* scope);
 
@@ -83,6 +90,7 @@ class Executor {
   int suspended_max() const;
   bool has_call() const;
   bool has_work() const;
+  bool may_save() const { return saves_.is_due() && executing_ == 0; }
   RunningCall* next();
   void work(Engine::Lock& lock);
   void run_one(Engine::Lock& lock, RunningCall& call);
@@ -93,6 +101,7 @@ class Executor {
   CallPool pool_;
   Replies replies_;
   HostedActor actor_;
+  ActorSaves saves_;
   CallQueue queue_;
   std::vector<RunningCall*> running_;  // And suspended.
   struct Resumption {

@@ -5,10 +5,12 @@
 
 namespace mobula::runtime {
 
-void HostedActor::become(const base::ActorId& id, std::uint64_t incarnation, int max_concurrency) {
+void HostedActor::become(const base::ActorId& id, const proto::CreateActor& request) {
   id_ = id;
-  incarnation_ = incarnation;
-  max_concurrency_ = std::max(max_concurrency, 1);
+  incarnation_ = request.incarnation();
+  max_concurrency_ = std::max(request.spec().max_concurrency(), 1);
+  name_ = request.spec().name();
+  class_name_ = request.spec().class_name();
 }
 
 void HostedActor::constructed(const std::optional<ErrorInfo>& error) {

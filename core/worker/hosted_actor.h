@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "core/base/ids.h"
 #include "core/worker/messages.h"
 #include "core/worker/object.h"
+#include "core/worker/persistence.h"
 #include "core/worker/raylet_link.h"
 
 namespace mobula::runtime {
@@ -24,9 +26,15 @@ class HostedActor {
   int max_concurrency() const { return max_concurrency_; }
   bool is_called_by(const CallHeader& call) const { return exists() && call.incarnation == incarnation_; }
   const std::shared_ptr<void>& instance() const { return instance_; }
-  void set_instance(std::shared_ptr<void> instance) { instance_ = std::move(instance); }
+  void set_instance(std::shared_ptr<void> instance, const Persistence& persistence) {
+    instance_ = std::move(instance);
+    persistence_ = persistence;
+  }
+  const Persistence& persistence() const { return persistence_; }
+  const std::string& name() const { return name_; }  // Empty: it has none.
+  const std::string& class_name() const { return class_name_; }
 
-  void become(const base::ActorId& id, std::uint64_t incarnation, int max_concurrency);
+  void become(const base::ActorId& id, const proto::CreateActor& request);
   // The constructor has ended.
   void constructed(const std::optional<ErrorInfo>& error);
   // The actor that was asked for cannot be made here.
@@ -39,7 +47,10 @@ class HostedActor {
   base::ActorId id_;
   std::uint64_t incarnation_ = 0;
   int max_concurrency_ = 1;
+  std::string name_;
+  std::string class_name_;
   std::shared_ptr<void> instance_;
+  Persistence persistence_;
 };
 
 }  // namespace mobula::runtime

@@ -17,8 +17,10 @@
 #include "core/os/process.h"
 #include "core/os/random.h"
 #include "core/worker/current.h"
+#include "core/worker/preemption.h"
 #include "core/worker/process.h"
 #include "core/worker/runtime.h"
+#include "core/worker/saved_state.h"
 #include "core/worker/zygote_main.h"
 #include "slurm/identity.h"
 #include "slurm/mpi_list.h"
@@ -69,8 +71,11 @@ base::Result<Collectives::Options> collective_options() {
 
 // A worker, forked or exec'd: joins its raylet and runs calls until the end.
 [[noreturn]] void be_worker(const worker::WorkerStart& start, const os::Secret& secret) {
+  const SavedState saved_state = SavedState::from_variable(variable(cluster::kEnvSavedState));
   // Programs that the user's code starts are not workers.
-  for (const char* name : {cluster::kEnvRole, cluster::kEnvSecretFd, cluster::kEnvZygoteFd}) ::unsetenv(name);
+  for (const char* name : {cluster::kEnvRole, cluster::kEnvSecretFd, cluster::kEnvZygoteFd, cluster::kEnvSavedState}) {
+    ::unsetenv(name);
+  }
   os::start_log({.process = "worker " + start.worker.short_hex(), .file = {}});
   os::set_process_name("mobula-worker");
   ProcessOptions options;
@@ -79,6 +84,7 @@ base::Result<Collectives::Options> collective_options() {
   options.raylet_address = start.raylet_address;
   options.transports.session_directory = start.session_directory;
   options.start_token = start.token;
+  options.saved_state = saved_state;
   options.transports.node_link = variable("MOBULA_NODE_LINK");
   options.transports.interface = variable("MOBULA_INTERFACE");
   options.registration.set_wire_version(base::kWireVersion);
@@ -94,6 +100,7 @@ base::Result<Collectives::Options> collective_options() {
 }
 
 [[noreturn]] void be_zygote() {
+  outlive_job_signals();
   auto secret = cluster::inherited_secret();
   if (!secret) die(secret.error().what);
   auto start = worker::run_zygote();  // Returns in each forked worker.
@@ -102,6 +109,7 @@ base::Result<Collectives::Options> collective_options() {
 }
 
 [[noreturn]] void be_exec_worker() {
+  outlive_job_signals();
   auto secret = cluster::inherited_secret();
   if (!secret) die(secret.error().what);
   auto start = worker::worker_from_environment();
@@ -143,16 +151,25 @@ class DriverSession final : public SessionImpl {
     p.transports.interface = session->interface_;
     p.collectives = std::move(*collectives);
     describe_job(p.registration, argc, argv, options);
+    const auto environment = os::environment();
+    p.saved_state = SavedState::from_settings(session->settings_, environment, p.registration.name());
+    p.registration.add_env(cluster::assignment(cluster::kEnvSavedState, p.saved_state.to_variable()));
+    auto preempt = preempt_options(session->settings_, environment);
+    if (!preempt) return preempt.error();
     auto process = Process::join(p, *session->secret_);
     if (!process) {
       return Error{process.error().code, "the driver cannot join the cluster: " + process.error().what};
     }
     session->process_ = std::move(*process);
     set_current_process(session->process_.get());
+    session->preemption_ =
+        std::make_unique<Preemption>(std::move(*preempt), *session->process_, session->process_->preempt_callbacks(),
+                                     [own = session.get()] { own->end_cluster(); });
     return std::unique_ptr<SessionImpl>(std::move(session));
   }
 
   ~DriverSession() override {
+    preemption_.reset();
     if (process_ == nullptr) return;
     const bool in_order = std::uncaught_exceptions() == 0;
     if (in_order && rank_ == 0 && size_ > 1) process_->wait_for_members(size_ - 1);
@@ -169,13 +186,13 @@ class DriverSession final : public SessionImpl {
  private:
   // Does not return in a launcher's task that runs no user code.
   Result<void> find_cluster(const InitOptions& options) {
+    auto settings = settings_of(options);
+    if (!settings) return settings.error();
+    settings_ = std::move(*settings);
     if (!variable(cluster::kEnvRaylet).empty()) return join_running();
     const slurm::Environment environment = slurm::to_environment(os::environment());
     auto identity = slurm::identify(environment);
     if (!identity) return identity.error();
-    auto settings = settings_of(options);
-    if (!settings) return settings.error();
-    settings_ = std::move(*settings);
     if (slurm::mpi_was_initialized()) {
       return Error{Code::kInvalid,
                    "MPI was initialised before mobula::init(): call mobula::init() first, since the processes that it "
@@ -259,6 +276,12 @@ class DriverSession final : public SessionImpl {
     return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds ? *seconds : 0));
   }
 
+  // What this process has started; what others have follows by itself.
+  void end_cluster() {
+    if (cluster_ != nullptr) cluster_->end();
+    launched_.reset();
+  }
+
   Result<void> copy_secret(const os::Secret& secret) {
     auto copy = os::Secret::from_bytes(secret.view());
     if (!copy) return copy.error();
@@ -290,6 +313,7 @@ class DriverSession final : public SessionImpl {
   std::string node_link_;
   std::string interface_;
   std::unique_ptr<Process> process_;
+  std::unique_ptr<Preemption> preemption_;
 };
 
 }  // namespace

@@ -31,6 +31,7 @@ Process::Process(const ProcessOptions& options, CallScope root)
     : is_driver_(options.is_driver),
       job_(options.job),
       scopes_(root),
+      saved_state_(options.saved_state),
       links_(std::make_unique<Links>(parse_node_link(options.transports.node_link), dispatch_)) {}
 
 base::Result<std::unique_ptr<Process>> Process::join(const ProcessOptions& options, const os::Secret& secret) {
@@ -99,7 +100,7 @@ void Process::build_parts(objstore::StoreClient store, const Collectives::Option
   actors_ = std::make_unique<ActorClient>(engine_, *calls_, *links_, *references_, *raylet_);
   cancellation_ = std::make_unique<Cancellation>(tasks_, *submitter_, *actors_);
   executor_ = std::make_unique<Executor>(
-      Executor::Parts{engine_, *links_, *references_, *store_, *raylet_, *cancellation_, metrics_});
+      Executor::Parts{engine_, *links_, *references_, *store_, *raylet_, *cancellation_, metrics_, saved_state_});
   collectives_ = std::make_unique<Collectives>(engine_, *links_, actors_->directory(), *store_, collectives);
   collectives_->describe_with([this] { return executor_->describe_running(); });
   actors_->directory().tell_changes_to([this](const ActorState& actor) { collectives_->on_actor_changed(actor); });
@@ -158,6 +159,48 @@ void Process::finish_job(bool succeeded, base::Duration timeout) {
       lock, [&] { return *ended || news_->down().has_value(); }, os::now() + timeout);
   news_->flush_lines();
 }
+
+// ---- the orderly end --------------------------------------------------------------------------------
+
+Result<void> Process::on_preempt(std::function<void()> callback) {
+  if (!is_driver_) return Error{Code::kInvalid, "on_preempt() is for the driver; an actor has save(Archive&)"};
+  preempt_callbacks_.add(std::move(callback));
+  return {};
+}
+
+std::optional<ResumedRun> Process::resumed() const {
+  if (!saved_state_.resumes()) return std::nullopt;
+  return ResumedRun{saved_state_.run(), saved_state_.directory()};
+}
+
+void Process::drain(base::Time until) {
+  Engine::Lock lock(engine_);
+  submitter_->drain();
+  engine_.wait(
+      lock, [&] { return submitter_->in_flight() == 0 || news_->down().has_value(); }, until);
+}
+
+Result<proto::StateSaved> Process::save_actors(Saves what, base::Duration patience) {
+  Engine::Lock lock(engine_);
+  if (!raylet_->is_open() || news_->down()) return Error{Code::kUnavailable, "the cluster has gone"};
+  proto::SaveState request;
+  request.set_job_id(job_.bytes());
+  request.set_only_count(what == Saves::kCount);
+  request.set_patience_ms(std::chrono::duration_cast<std::chrono::milliseconds>(patience).count() * 4 / 5);
+  auto answer = std::make_shared<std::optional<Result<proto::StateSaved>>>();
+  raylet_->rpc().ask<proto::StateSaved>(proto::SAVE_STATE, request, patience,
+                                        [this, answer](Result<proto::StateSaved> reply) {
+                                          *answer = std::move(reply);
+                                          engine_.notify();
+                                        });
+  engine_.wait(
+      lock, [&] { return answer->has_value() || news_->down().has_value(); }, os::now() + patience);
+  if (!answer->has_value()) return Error{Code::kDeadline, "the cluster has not answered in time"};
+  return std::move(**answer);
+}
+
+// Whoever waits holds the lock, or wants it.
+void Process::stand_still() { new Engine::Lock(engine_); }
 
 // ---- calls ------------------------------------------------------------------------------------------
 

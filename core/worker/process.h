@@ -16,6 +16,7 @@
 #include "core/worker/executor.h"
 #include "core/worker/links.h"
 #include "core/worker/local_store.h"
+#include "core/worker/preemption.h"
 #include "core/worker/process_metrics.h"
 #include "core/worker/puts.h"
 #include "core/worker/raylet_link.h"
@@ -23,6 +24,7 @@
 #include "core/worker/reference_codec.h"
 #include "core/worker/references.h"
 #include "core/worker/runtime.h"
+#include "core/worker/saved_state.h"
 #include "core/worker/submitter.h"
 #include "core/worker/thread_context.h"
 #include "core/worker/time_left.h"
@@ -41,6 +43,7 @@ struct ProcessOptions {
   TransportChoice transports;
   Collectives::Options collectives;
   proto::Register registration;  // What init() knows: exe, argv, environment, ...
+  SavedState saved_state;
   base::Duration join_timeout = std::chrono::seconds(30);
 };
 
@@ -57,6 +60,12 @@ class Process final : public Runtime {
   void finish_job(bool succeeded, base::Duration timeout);
   // The driver that made the job: waits until `count` others have joined it and all have finished, or the cluster ends.
   void wait_for_members(std::uint32_t count);
+
+  // The parts of a driver's orderly end; from a thread that is none of the program's.
+  void drain(base::Time until);  // Starts no further task; waits for those under way.
+  enum class Saves { kCount, kWrite };
+  Result<proto::StateSaved> save_actors(Saves what, base::Duration patience);
+  void stand_still();  // Nobody in this process hears of the cluster any more: every wait goes on for ever.
 
   // Runtime
   OptionsHandle intern(const TaskSpecOptions& options) override;
@@ -85,6 +94,13 @@ class Process final : public Runtime {
   bool cancelled() const override;
   TaskContext context() const override;
   Result<std::string> cluster_status_json() override;
+  Result<void> on_preempt(std::function<void()> callback) override;
+  bool preempted() const override { return preempt_callbacks_.begun(); }
+  Result<void> save_state(std::string_view name, ConstBytes bytes) override { return saved_state_.write(name, bytes); }
+  Result<std::vector<std::byte>> load_state(std::string_view name) override { return saved_state_.read(name); }
+  std::optional<ResumedRun> resumed() const override;
+  const SavedState& saved_state() const { return saved_state_; }
+  PreemptCallbacks& preempt_callbacks() { return preempt_callbacks_; }
   std::optional<base::Duration> time_left() const override { return time_left_->left(); }
 
   // For the codec and the reference counts, which know no Runtime.
@@ -102,6 +118,8 @@ class Process final : public Runtime {
   base::JobId job_;
   std::string ns_;
   Scopes scopes_;
+  const SavedState saved_state_;
+  PreemptCallbacks preempt_callbacks_;
 
   ProcessMetrics metrics_ = ProcessMetrics::create();
   Engine engine_;

@@ -48,6 +48,8 @@ void RayletNews::serve() {
     p_.executor.exit_when_idle();
   });
   rpc.on<proto::ClusterDown>(proto::CLUSTER_DOWN, [this](proto::ClusterDown&& m, Responder) { cluster_down(m.why()); });
+  rpc.on<proto::SaveState>(proto::SAVE_STATE,
+                           [this](proto::SaveState&& m, Responder r) { p_.executor.save_state(m, r); });
   rpc.on<proto::TimeLimit>(proto::TIME_LIMIT,
                            [this](proto::TimeLimit&& m, Responder) { p_.time.set_end(m.end_unix_ms()); });
   if (!setting("log_to_driver")) {

@@ -126,7 +126,9 @@ void RunningCall::reset() {
 
 void* RunningCall::instance() { return executor_.actor().instance().get(); }
 
-void RunningCall::set_instance(std::shared_ptr<void> instance) { executor_.actor().set_instance(std::move(instance)); }
+void RunningCall::set_instance(std::shared_ptr<void> instance, const Persistence& persistence) {
+  executor_.actor().set_instance(std::move(instance), persistence);
+}
 
 void RunningCall::append_result(std::uint32_t index, const Returned& head, ConstBytes bytes) {
   if (index != next_result_ || failed) return;  // The thunks hand results over in order, each once.

@@ -39,7 +39,7 @@ class RunningCall final : public Invocation {
   std::size_t argument_count() const override { return arguments_.size(); }
   const ArgumentView& argument(std::size_t i) const override { return arguments_[i]; }
   void* instance() override;
-  void set_instance(std::shared_ptr<void> instance) override;
+  void set_instance(std::shared_ptr<void> instance, const Persistence& persistence) override;
   void result(std::uint32_t index, Encoder&& value) override;
   void result(std::uint32_t index, std::unique_ptr<WritableObject> sealed) override;
   void fail(const ErrorInfo& error) override;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "core/worker/collective_runtime.h"
 #include "core/worker/function_table.h"
 #include "core/worker/object.h"
+#include "core/worker/persistence.h"
 
 // What the public templates stand on: everything below this header is compiled once.
 //
@@ -149,8 +151,8 @@ class Invocation {
   virtual std::size_t argument_count() const = 0;
   virtual const ArgumentView& argument(std::size_t i) const = 0;  // REQUIRES: i < argument_count().
 
-  virtual void* instance() = 0;                                   // Methods: the actor.
-  virtual void set_instance(std::shared_ptr<void> instance) = 0;  // Constructors.
+  virtual void* instance() = 0;                                                                   // Methods: the actor.
+  virtual void set_instance(std::shared_ptr<void> instance, const Persistence& persistence) = 0;  // Constructors.
 
   // Results 0, 1, ...: each handed over once.  A function that returns void hands over none for its index 0
   // by returning an empty encoder.
@@ -184,6 +186,12 @@ struct TaskContext {
   base::WorkerId worker;
   std::uint32_t attempt = 0;
   std::string ns;
+};
+
+// The run of the same job, or of the same program, that this one goes on from.
+struct ResumedRun {
+  unsigned run = 0;
+  std::string directory;
 };
 
 enum class FetchLocal { kNo, kYes };
@@ -225,6 +233,16 @@ class Runtime {
   // ---- about us.
   // Whether somebody asked that the calling thread's task stop: its waits then end early.
   virtual bool cancelled() const { return false; }
+  // Before the job ends by a signal or for lack of time; kInvalid in workers.
+  virtual Result<void> on_preempt(std::function<void()> callback) {
+    static_cast<void>(callback);
+    return base::Error{base::Code::kInvalid, "nothing ends this process by preemption"};
+  }
+  virtual bool preempted() const { return false; }
+  // State that outlives the job: saved_state.h.
+  virtual Result<void> save_state(std::string_view name, ConstBytes bytes) = 0;
+  virtual Result<std::vector<std::byte>> load_state(std::string_view name) = 0;
+  virtual std::optional<ResumedRun> resumed() const { return std::nullopt; }
   // Until the cluster's time is over, as it is known now; nullopt: nobody knows of an end.
   virtual std::optional<base::Duration> time_left() const { return std::nullopt; }
   virtual TaskContext context() const = 0;  // Of the calling thread's task; the driver's own outside one.

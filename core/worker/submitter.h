@@ -34,6 +34,9 @@ class Submitter final : public CallTracker {
   void on_recall(const std::string& lease);  // Its id's bytes.
   void on_worker_lost(const proto::WorkerLost& lost);
   void on_unschedulable(const proto::Unschedulable& message);
+  // Starts no further task.
+  void drain() { run(scheduler::Drain{}); }
+  std::size_t in_flight() const { return machine_.counts().in_flight; }
   // The cluster's time is over then; nullopt: nobody knows of an end.
   void cluster_ends(std::optional<base::Time> at);
   void fail_all(const ErrorInfo& error);

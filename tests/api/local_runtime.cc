@@ -123,7 +123,9 @@ class LocalInvocation final : public Invocation, public std::enable_shared_from_
   std::size_t argument_count() const override { return views_.size(); }
   const ArgumentView& argument(std::size_t i) const override { return views_[i]; }
   void* instance() override { return actor_ ? actor_->instance.get() : nullptr; }
-  void set_instance(std::shared_ptr<void> instance) override { actor_->instance = std::move(instance); }
+  void set_instance(std::shared_ptr<void> instance, const Persistence&) override {
+    actor_->instance = std::move(instance);
+  }
   void result(std::uint32_t index, Encoder&& value) override {
     if (index < out_.size()) state_of(out_[index]).make_ready(flattened(value));
   }

@@ -41,6 +41,15 @@ class LocalRuntime final : public runtime::Runtime {
   runtime::CollectiveRuntime* collectives() override { return nullptr; }
   runtime::TaskContext context() const override;
   runtime::Result<std::string> cluster_status_json() override;
+  runtime::Result<void> save_state(std::string_view name, base::ConstBytes bytes) override {
+    saved_[std::string(name)].assign(bytes.begin(), bytes.end());
+    return {};
+  }
+  runtime::Result<std::vector<std::byte>> load_state(std::string_view name) override {
+    const auto it = saved_.find(std::string(name));
+    if (it == saved_.end()) return base::Error{base::Code::kNotFound, "nothing is saved"};
+    return it->second;
+  }
 
   // Runs one queued call or one continuation; false when there was nothing to run.
   bool step();
@@ -58,6 +67,7 @@ class LocalRuntime final : public runtime::Runtime {
   bool runnable(const Call& call) const;
   void run(Call call);
 
+  std::map<std::string, std::vector<std::byte>> saved_;
   std::vector<runtime::TaskSpecOptions> interned_;
   runtime::ActorSpecOptions last_actor_;
   runtime::OptionsHandle last_options_ = 0;

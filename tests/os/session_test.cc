@@ -14,6 +14,7 @@ namespace mobula::os {
 namespace {
 
 using base::Code;
+using base::Result;
 using Lifetime = SessionDirectory::Lifetime;
 
 class SessionTest : public testing::Test {
@@ -46,6 +47,47 @@ TEST_F(SessionTest, GoesWithItsOwnerAndAllThatIsInIt) {
     std::filesystem::create_directories(session->file("logs/deep"));
     std::ofstream(session->file("logs/deep/file")) << "x";
   }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(SessionTest, WhatKilledProcessesHaveLeftGoesWithTheNextStart) {
+  std::string left;
+  std::string held;
+  {
+    auto session = SessionDirectory::create(Lifetime::kRemove);
+    ASSERT_TRUE(session);
+    left = session->path();
+    std::filesystem::create_directories(session->file("logs"));
+    auto other = SessionDirectory::create(Lifetime::kRemove);
+    held = other->path();
+    // As after a kill: nobody runs the destructor, and the locks are gone.
+    std::filesystem::rename(left, root_ + "/kept");
+  }
+  std::filesystem::rename(root_ + "/kept", left);
+  EXPECT_TRUE(std::filesystem::exists(left + "/life"));
+  EXPECT_FALSE(std::filesystem::exists(held));
+  const auto next = SessionDirectory::create(Lifetime::kRemove);
+  ASSERT_TRUE(next);
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(std::filesystem::exists(next->path()));
+}
+
+TEST_F(SessionTest, OneThatAnyProcessStillHasOpenStays) {
+  std::optional<Result<SessionDirectory>> raylet;
+  std::string path;
+  {
+    const auto session = SessionDirectory::create(Lifetime::kRemove);
+    ASSERT_TRUE(session);
+    path = session->path();
+    raylet.emplace(SessionDirectory::open(path));
+    ASSERT_TRUE(raylet->ok());
+    std::filesystem::rename(path, root_ + "/kept");
+  }
+  std::filesystem::rename(root_ + "/kept", path);
+  ASSERT_TRUE(SessionDirectory::create(Lifetime::kRemove));
+  EXPECT_TRUE(std::filesystem::exists(path));
+  raylet.reset();
+  ASSERT_TRUE(SessionDirectory::create(Lifetime::kRemove));
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 

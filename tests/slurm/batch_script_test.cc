@@ -19,7 +19,7 @@ TEST(BatchScript, HasWhatAJobNeedsToEndWellAndComeBack) {
   EXPECT_EQ(script.substr(0, 12), "#!/bin/bash\n");
   for (const char* line : {"#SBATCH --job-name=solver\n", "#SBATCH --nodes=4\n", "#SBATCH --ntasks-per-node=1\n",
                            "#SBATCH --time=2:00:00\n", "#SBATCH --signal=USR1@120\n", "#SBATCH --requeue\n",
-                           "#SBATCH --no-kill\n", "#SBATCH --open-mode=append\n",
+                           "#SBATCH --no-kill\n", "#SBATCH --open-mode=append\n", "export MOBULA_REQUEUE=1\n",
                            "srun --no-kill --kill-on-bad-exit=0 --wait=0 ./solver --grid 'big grid' 'it'\\''s' &\n"}) {
     EXPECT_THAT(script, HasSubstr(line));
   }
@@ -28,9 +28,10 @@ TEST(BatchScript, HasWhatAJobNeedsToEndWellAndComeBack) {
 TEST(BatchScript, LeavesOutWhatNobodyAskedFor) {
   BatchOptions options;
   options.requeue = false;
+  options.warning_s = 0;
   options.command = {"a"};
   const std::string script = batch_script(options);
-  for (const char* word : {"--time", "#SBATCH --signal", "--no-kill", "--gpus", "--mem", "--partition", "--mpi"}) {
+  for (const char* word : {"--time", "#SBATCH --signal", "MOBULA_REQUEUE", "--no-kill", "--gpus", "--mem", "--partition", "--mpi"}) {
     EXPECT_THAT(script, Not(HasSubstr(word)));
   }
   EXPECT_THAT(script, HasSubstr("#SBATCH --no-requeue\n"));

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # check-nodes.sh: fails, and says what, when after the end of all jobs a process, shared memory, file or socket of them is left on a
-# node of with-slurm.sh.  What is still ending gets FIXTURE_PATIENCE seconds [20].
+# node of with-slurm.sh.  What is still ending gets FIXTURE_PATIENCE seconds [20].  FIXTURE_ALLOW_SESSIONS=yes passes over the
+# directories of sessions whose processes were all killed at once.
 set -euo pipefail
 dir=$FIXTURE_DIR
 
@@ -24,8 +25,10 @@ processes() {
 on_node() {
   find /dev/shm -mindepth 1 -printf 'shared memory %p\n'
   # An empty mobula-UID is the place for the next session.
-  find /tmp -xdev -mindepth 1 ! -type d -printf 'file %p\n'
-  find /tmp -xdev -mindepth 1 -type d -empty ! -name 'mobula-[0-9]*' -printf 'directory %p\n'
+  local sessions='/mobula-[0-9]*/s-*'
+  if [[ ${FIXTURE_ALLOW_SESSIONS-} != yes ]]; then sessions=/none; fi
+  find /tmp -xdev -mindepth 1 ! -type d ! -path "/tmp$sessions" -printf 'file %p\n'
+  find /tmp -xdev -mindepth 1 -type d -empty ! -name 'mobula-[0-9]*' ! -path "/tmp$sessions" -printf 'directory %p\n'
   ipcs -m | awk '/^0x/ {print "System V shared memory", $0}'
   awk '$8 ~ /^@/ {print "abstract socket", $8}' /proc/net/unix
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "mobula/communicator.h"
+#include "mobula/archive.h"
 #include "mobula/detail/call.h"
 
 namespace mobula {
@@ -44,6 +45,33 @@ A& instance_of(Invocation& invocation) {
   return static_cast<InstanceOf<A>*>(static_cast<Instance*>(check_instance(invocation, typeid(A))))->value;
 }
 
+template <class A>
+A& value_of(void* instance) {
+  return static_cast<InstanceOf<A>*>(static_cast<Instance*>(instance))->value;
+}
+// By the save(Archive&) and load(Archive&) of the class, where it has them.
+template <class A>
+runtime::Persistence persistence_of() {
+  runtime::Persistence out;
+  if constexpr (SavesState<A>) {
+    out.save = [](void* instance, base::Buffer& to) {
+      return guard_state("save", [&] {
+        Archive ar(to);
+        value_of<A>(instance).save(ar);
+      });
+    };
+  }
+  if constexpr (LoadsState<A>) {
+    out.load = [](void* instance, base::ConstBytes from) {
+      return guard_state("load", [&] {
+        Archive ar(from);
+        value_of<A>(instance).load(ar);
+      });
+    };
+  }
+  return out;
+}
+
 template <class Tag, class A, auto M, class Results, class R, class... P>
 struct MethodFunction {
   struct Callee {
@@ -59,7 +87,8 @@ struct MethodFunction {
 template <class A, class... P>
 void construct(Invocation& invocation, P&&... arguments) {
   invocation.set_instance(
-      std::static_pointer_cast<Instance>(std::make_shared<InstanceOf<A>>(std::forward<P>(arguments)...)));
+      std::static_pointer_cast<Instance>(std::make_shared<InstanceOf<A>>(std::forward<P>(arguments)...)),
+      persistence_of<A>());
 }
 
 template <class A, class... P>

@@ -6,6 +6,7 @@
 // clang-format on
 
 #include "mobula/actor.h"
+#include "mobula/archive.h"
 #include "mobula/array.h"
 #include "mobula/communicator.h"
 #include "mobula/errors.h"

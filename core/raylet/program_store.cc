@@ -68,7 +68,9 @@ void ProgramStore::locate(const proto::JobInfo& job, Located located) {
   const auto home = to_id<NodeId>(job.driver_node());
   const auto refuse = [&](const std::string& why) {
     const std::string name = build.empty() ? job.exe() : job.exe() + " (build-id " + build + ")";
-    located(Error{Code::kNotFound, "the program " + name + " is not on this node, and " + why});
+    const std::string there = os::file_build_id(job.exe());
+    const std::string other = there.empty() || there == build ? "" : "; the file at its path has build-id " + there;
+    located(Error{Code::kNotFound, "the program " + name + " is not on this node, and " + why + other});
   };
   if (build.empty()) return refuse("cannot be fetched: it has no build-id (link it with -Wl,--build-id)");
   if (!is_build_id(build)) return refuse("its build-id is malformed");

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -19,7 +20,12 @@ namespace mobula::transport::shm::test {
 
 inline std::string directory() {
   static const auto session = os::SessionDirectory::create(os::SessionDirectory::Lifetime::kRemove);
-  return session->path();
+  static const std::string sockets = [] {
+    const std::string path = session->path() + "/s";  // Of its own: nothing else lies in it.
+    std::filesystem::create_directory(path);
+    return path;
+  }();
+  return sockets;
 }
 
 inline WorkerOptions options_named(const std::string& name) {

@@ -47,10 +47,9 @@ bool Board::publish(Patience& patience) {
   ++phase_;
   Line& line = own_.lines[phase_ & 1];
   line.call = call_;
-  line.phase.store(phase_, std::memory_order_release);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  line.phase.store(phase_, std::memory_order_seq_cst);
   for (int rank = 0; rank < place_.size; ++rank) {
-    if (rank != place_.rank && block(rank).asleep.load(std::memory_order_relaxed) != 0) patience.wake(rank);
+    if (rank != place_.rank && block(rank).asleep.load(std::memory_order_seq_cst) != 0) patience.wake(rank);
   }
   return true;
 }
@@ -81,10 +80,10 @@ bool Board::check_calls() {
 }
 
 bool Board::fall_asleep() {
-  own_.asleep.store(1, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  own_.asleep.store(1, std::memory_order_seq_cst);
   for (int rank = wait_first_; rank < wait_last_; ++rank) {
-    if (rank != place_.rank && !published(rank, wait_phase_)) return false;
+    const std::uint64_t phase = block(rank).lines[wait_phase_ & 1].phase.load(std::memory_order_seq_cst);
+    if (rank != place_.rank && phase < wait_phase_) return false;
   }
   wake_up();
   return true;

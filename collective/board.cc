@@ -63,7 +63,8 @@ bool Board::await(int first, int last, std::uint64_t phase, Patience& patience) 
       if (!patience.wait_more(spins)) return false;
     }
   }
-  return phase != first_phase_ || check_calls();
+  // While this rank has published no later phase, nobody can write the lines of this one again.
+  return phase != first_phase_ || phase_ > first_phase_ || check_calls();
 }
 
 // In the first phase of a call: all that have come must have come to the same one.

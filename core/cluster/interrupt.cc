@@ -1,11 +1,13 @@
 #include "core/cluster/interrupt.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <string>
 
 namespace mobula::cluster {
 namespace {
@@ -16,6 +18,18 @@ std::array<std::atomic<pid_t>, kChildrenMax> children;
 std::atomic<EmbeddedCluster*> guarded{nullptr};
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<pid_t>::is_always_lock_free);
+std::array<char, 4096> session{};
+
+// The second one ends this process at once.  What it started removes the session when it ends after that; what ended
+// before has left it to this process, so somebody else has to.
+void handle_again(int) {
+  if (session[0] != '\0' && ::vfork() == 0) {
+    ::execl("/bin/rm", "rm", "-rf", "--", session.data(), nullptr);
+    ::_exit(1);
+  }
+  ::signal(SIGINT, SIG_DFL);
+  ::raise(SIGINT);
+}
 
 void handle(int) {
   interrupted.store(true);
@@ -23,7 +37,7 @@ void handle(int) {
     if (child.load() == 0) break;
     ::kill(child.load(), SIGTERM);
   }
-  ::signal(SIGINT, SIG_DFL);
+  ::signal(SIGINT, handle_again);
 }
 
 }  // namespace
@@ -33,6 +47,9 @@ InterruptGuard::InterruptGuard(EmbeddedCluster& cluster) {
   if (::sigaction(SIGINT, nullptr, &before) != 0 || before.sa_handler != SIG_DFL || guarded.load() != nullptr) return;
   const auto pids = cluster.children();
   for (std::size_t i = 0; i < kChildrenMax; ++i) children[i].store(i < pids.size() ? pids[i] : 0);
+  const std::string& directory = cluster.session_directory();
+  session.fill('\0');
+  if (directory.size() < session.size()) directory.copy(session.data(), directory.size());
   guarded.store(&cluster);
   interrupted.store(false);
   struct sigaction action {};

@@ -75,8 +75,12 @@ std::vector<std::string> LeakCheck::look() const {
     out.push_back("process " + std::to_string(pid) + ": " + command);
   }
   std::error_code error;
-  for (const auto& entry : fs::recursive_directory_iterator(directory_, error))
-    out.push_back("file " + entry.path().string());
+  // Something may be removing what is there at this moment: then the rest is looked at the next time.
+  for (auto entry = fs::recursive_directory_iterator(directory_, error); entry != fs::recursive_directory_iterator();
+       entry.increment(error)) {
+    out.push_back("file " + entry->path().string());
+    if (error) break;
+  }
   for (const auto& name : names_in("/dev/shm")) {
     const bool ours = name.find("mobula") != std::string::npos || name.find("ucx") != std::string::npos;
     if (ours && !std::binary_search(shm_before_.begin(), shm_before_.end(), name)) out.push_back("/dev/shm/" + name);

@@ -109,9 +109,15 @@ void Acceptor::drive(Place place) {
   switch (place->greeting.drive()) {
     case stream::Greeting::State::kGoing: return;
     case stream::Greeting::State::kFailed: {
-      const std::string why = place->greeting.why().what;
+      const base::Error why = place->greeting.why();
       half_open_.erase(place);
-      refuse(why);
+      if (why.code == base::Code::kLost) {
+        // It ended while it connected, as processes do when a job is over: nobody was kept out.
+        ++refused_;
+        os::log(os::LogLevel::kInfo, "a peer of {} was gone before its handshake: {}", address_.to_string(), why.what);
+      } else {
+        refuse(why.what);
+      }
       return resume();
     }
     case stream::Greeting::State::kDone: break;

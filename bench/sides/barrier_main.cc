@@ -1,15 +1,14 @@
 // bench_barrier engine|yield: a counter barrier among four processes.
 //
-// `engine` waits as a thread in get() does (Engine::spin in core/worker/engine.cc): while it holds one of the host's
-// spin tokens it polls with `pause` and yields now and then, else it yields each time; when its budget is over it
-// sleeps, on a futex here, since nothing but the counter can end the wait. `yield` only ever yields.
+// `engine` waits as a thread in get() does: at the pace of core/worker/spin_pace.h, with one of the host's spin tokens
+// while there is one, and then asleep, on a futex here, since nothing but the counter can end the wait. `yield` only
+// ever yields.
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -21,6 +20,7 @@
 #include "bench/sides/serve.h"
 #include "bench/sides/timing.h"
 #include "core/os/futex.h"
+#include "core/worker/spin_pace.h"
 #include "core/worker/spin_tokens.h"
 
 namespace mobula::bench {
@@ -36,14 +36,6 @@ struct Shared {
   alignas(64) std::atomic<std::uint32_t> sleepers{0};
   alignas(4096) std::byte tokens[runtime::SpinTokens::kBytes];
 };
-
-inline void cpu_relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  asm volatile("" ::: "memory");
-#endif
-}
 
 // One process's view of the barrier.
 class Barrier {
@@ -77,25 +69,15 @@ class Barrier {
     while (!poll(generation)) sleep(generation);
   }
   bool poll(std::uint32_t generation) {
-    constexpr int kPollsPerClock = 32;
-    constexpr auto kBudgetMax = std::chrono::microseconds(50);
-    constexpr auto kBudgetMin = std::chrono::microseconds(2);
     if (token_ < 0) token_ = tokens_.acquire(pid_);
-    const auto until =
-        Clock::now() + std::min<Clock::duration>(budget_, std::chrono::microseconds(token_ < 0 ? 20 : 50));
+    pace_.begin(token_ >= 0);
     do {
-      for (int i = 0; token_ >= 0 && i < kPollsPerClock; ++i) {
-        if (passed(generation)) return true;
-        cpu_relax();
-      }
-      ::sched_yield();
       if (passed(generation)) {
-        budget_ = std::min<Clock::duration>(budget_ * 2, kBudgetMax);
+        pace_.found();
         return true;
       }
-    } while (Clock::now() < until);
-    budget_ = std::max<Clock::duration>(budget_ / 2, kBudgetMin);
-    return false;
+    } while (pace_.turn() != runtime::SpinPace::Turn::kSleep);
+    return passed(generation);
   }
   void sleep(std::uint32_t generation) {
     release_token();
@@ -113,7 +95,7 @@ class Barrier {
   const runtime::SpinTokens tokens_;
   const std::uint32_t pid_;
   int token_ = -1;
-  Clock::duration budget_ = std::chrono::microseconds(50);
+  runtime::SpinPace pace_;
 };
 
 void cross_all(Shared& shared, Policy policy, int count) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "core/os/current_cpu.h"
 #include "core/os/error.h"
 
 namespace mobula::os {
@@ -44,6 +45,16 @@ base::Result<void> allow_cpus(const std::vector<std::uint32_t>& cpus) {
   }
   if (::sched_setaffinity(0, bytes, set.get()) != 0) return error_from_errno(errno, "sched_setaffinity");
   return {};
+}
+
+bool leave_current_cpu() {
+  const std::vector<std::uint32_t> all = cpus_allowed();
+  std::vector<std::uint32_t> others = all;
+  std::erase(others, current_cpu());
+  if (others.empty() || !allow_cpus(others)) return false;
+  (void)allow_cpus(all)
+      .ok();  // It fails only where the cgroup lost them in between, and the kernel has seen to it then.
+  return true;
 }
 
 }  // namespace mobula::os

@@ -11,5 +11,8 @@ namespace mobula::os {
 std::vector<std::uint32_t> cpus_allowed();
 // Its children inherit them.  kDenied where the cgroup holds none of them.
 base::Result<void> allow_cpus(const std::vector<std::uint32_t>& cpus);
+// Moves the calling thread to another of the CPUs that it may run on, which are afterwards what they were; the kernel
+// chooses.  False where there is no other.  Some microseconds; what others do to this thread's set meanwhile is lost.
+bool leave_current_cpu();
 
 }  // namespace mobula::os

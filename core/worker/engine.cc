@@ -15,27 +15,12 @@
 namespace mobula::runtime {
 namespace {
 
-using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-// How long a wait spins before it sleeps: doubled when spinning found something, halved when it did not.  A process
-// that shares its core with the one it waits for only holds it up by spinning.
-constexpr base::Duration kSpinBudgetMax = microseconds(50);
-constexpr base::Duration kSpinBudgetMin = microseconds(2);
-constexpr base::Duration kYieldBudgetMax = microseconds(20);  // Without a token.
 constexpr auto kServiceTick = milliseconds(1);
 constexpr int kServiceIdleTicks = 50;         // Then the service thread sleeps until it is needed.
 constexpr std::uint64_t kRoundsPerLoop = 64;  // Sockets and timers are looked at this seldom while spinning.
 constexpr std::uint64_t kRoundsPerLoopWithSockets = 4;
-constexpr int kPollsPerClock = 32;
-
-inline void cpu_relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  asm volatile("" ::: "memory");
-#endif
-}
 
 void sleep_on(int fd, std::optional<base::Duration> timeout) {
   pollfd p{fd, POLLIN, 0};
@@ -151,37 +136,31 @@ bool Engine::drive(Lock& lock, const Predicate& done, std::optional<base::Time> 
 }
 
 bool Engine::spin(Lock& lock, const Predicate& done, std::optional<base::Time> deadline) {
-  const bool has_token = take_spin_token();
-  const auto budget = has_token ? spin_budget_ : std::min(spin_budget_, kYieldBudgetMax);
-  auto until = base::Time::max();
+  pace_.begin(take_spin_token());
   const auto poll = [&] {
     if (progress() != 0) {
-      spin_budget_ = std::min(spin_budget_ * 2, kSpinBudgetMax);
+      pace_.found();
       if (done()) return true;
-      until = base::Time::max();
     }
     if (contenders_.load(std::memory_order_relaxed) != 0) let_others_in(lock);
     return false;
   };
   // Whom we have just sent something to has this core: polling before it has run finds nothing.
   if (links_->receiver_shares_cpu()) {
-    ::sched_yield();
-    if (poll()) return true;
+    if (!escape_.shared()) ::sched_yield();
+  } else {
+    escape_.apart();
   }
   for (;;) {
-    for (int i = 0; has_token && i < kPollsPerClock; ++i) {
-      if (poll()) return true;
-      cpu_relax();
+    if (poll()) return true;
+    switch (pace_.turn()) {
+      case SpinPace::Turn::kPoll: break;
+      case SpinPace::Turn::kYielded:
+        if (done()) return true;
+        if (deadline && pace_.now() >= *deadline) return false;
+        break;
+      case SpinPace::Turn::kSleep: return poll() || done();
     }
-    // With a token too: whom this waits for may be waiting for this core.  It costs 0.1 us when nobody is.
-    ::sched_yield();
-    if (poll() || done()) return true;
-    const auto now = os::now();
-    if (until == base::Time::max()) until = now + budget;
-    if (deadline && now >= *deadline) return false;
-    if (now < until) continue;
-    spin_budget_ = std::max(spin_budget_ / 2, kSpinBudgetMin);
-    return false;
   }
 }
 

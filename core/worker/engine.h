@@ -10,7 +10,9 @@
 
 #include "core/base/machine.h"
 #include "core/os/event_loop.h"
+#include "core/worker/core_escape.h"
 #include "core/worker/links.h"
+#include "core/worker/spin_pace.h"
 #include "core/worker/spin_tokens.h"
 
 namespace mobula::runtime {
@@ -129,7 +131,8 @@ class Engine {
   Links* links_ = nullptr;
   SpinTokens tokens_;
   int token_ = -1;
-  base::Duration spin_budget_ = std::chrono::microseconds(50);
+  SpinPace pace_;      // The driver's.
+  CoreEscape escape_;  // The same.
   std::uint32_t pid_ = 0;
   std::function<void()> after_progress_;
 

@@ -44,12 +44,6 @@ std::uint64_t PopulatedPages::populate(const FileRun& run, const FileRun& within
   return done;
 }
 
-void PopulatedPages::forget(const FileRun& run) {
-  for (std::uint64_t chunk = run.offset / chunk_bytes_; chunk * chunk_bytes_ < run.end(); ++chunk) {
-    bits_[chunk / 64].fetch_and(~(std::uint64_t{1} << (chunk % 64)), std::memory_order_relaxed);
-  }
-}
-
 namespace {
 
 // Large enough that a system call does not count, small enough that a first put of a few bytes does not wait for it.

@@ -34,14 +34,14 @@ class PinTable {
   PinCounts counts_;  // Under mutex_.
 };
 
-// Which pages of the data file this process has mapped for writing: a hint that spares system calls.  Thread-safe.
+// Which pages of the data file this process has mapped for writing: a hint that spares system calls.  It outlives a
+// slab's lease, as the pages do: the store keeps them once touched.  Thread-safe.
 class PopulatedPages {
  public:
   PopulatedPages(base::Bytes mapping, std::uint64_t chunk_bytes);
 
   // Maps what of `run` is not yet, whole chunks as far as they lie in `within`; at most about `bytes_max`.
   std::uint64_t populate(const FileRun& run, const FileRun& within, std::uint64_t bytes_max);
-  void forget(const FileRun& run);
 
  private:
   base::Bytes mapping_;

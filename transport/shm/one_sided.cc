@@ -4,7 +4,15 @@
 #include <cstring>
 #include <string>
 
+#include "core/base/streaming_copy.h"
+
 namespace mobula::transport::shm {
+namespace {
+
+// An operation of this size is not what its reader's cache is for.
+constexpr std::size_t kPastCachesBytes = 8u << 20;
+
+}  // namespace
 
 void OneSided::start(const Operation& operation) {
   const std::uint64_t id = operation.key.region;
@@ -75,10 +83,12 @@ Result<void> OneSided::copy(Operation& operation, std::size_t bytes) {
   const std::uint64_t at = operation.offset + operation.moved;
   std::byte* local = operation.local + operation.moved;
   if (region.mapped != nullptr) {
-    if (operation.is_read()) {
-      std::memcpy(local, region.mapped + at, bytes);
+    std::byte* to = operation.is_read() ? local : region.mapped + at;
+    const std::byte* from = operation.is_read() ? region.mapped + at : local;
+    if (operation.size < kPastCachesBytes) {
+      std::memcpy(to, from, bytes);
     } else {
-      std::memcpy(region.mapped + at, local, bytes);
+      base::copy_past_caches(to, from, bytes);
     }
   } else {
     if (process_ == nullptr) return base::Error{base::Code::kDenied, "the kernel does not copy"};

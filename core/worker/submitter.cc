@@ -18,6 +18,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;  // Clang 14 does not find it itself.
 
 ErrorInfo cause_of(const proto::ExitCause& cause, const Peer& peer) {
   ErrorInfo error;

@@ -73,7 +73,7 @@ std::size_t Waits::wait_for_all(Engine::Lock& lock, std::span<const ObjectRef> r
 
 std::size_t Waits::wait_for_some(Engine::Lock& lock, std::span<const ObjectRef> refs, std::size_t count,
                                  std::optional<Time> deadline, FetchLocal fetch) {
-  struct Counter : Waiter {
+  struct Counter final : Waiter {
     std::size_t* settled = nullptr;
     bool linked = false;
     void object_ready(LocalObject&) override {

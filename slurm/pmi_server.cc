@@ -24,16 +24,18 @@ std::vector<PmiServer::Line> PmiServer::take(std::uint32_t task, std::string_vie
   const auto reply = [task](std::string text) { return std::vector<Line>{{task, std::move(text)}}; };
   if (command == "init") return reply("cmd=response_to_init pmi_version=1 pmi_subversion=1 rc=0");
   if (command == "get_maxes") {
-    return reply("cmd=maxes kvsname_max=64 keylen_max=64 vallen_max=" + std::to_string(kValueBytesMax) + " rc=0");
+    return reply("cmd=maxes kvsname_max=64 keylen_max=" + std::to_string(kKeyBytesMax) +
+                 " vallen_max=" + std::to_string(kValueBytesMax) + " rc=0");
   }
   if (command == "get_my_kvsname") return reply("cmd=my_kvsname kvsname=" + name_ + " rc=0");
   if (command == "get_appnum") return reply("cmd=appnum appnum=0 rc=0");
   if (command == "get_universe_size") return reply("cmd=universe_size size=" + std::to_string(tasks_) + " rc=0");
   if (command == "put") {
+    const std::string_view key = field(line, "key");
     const std::string_view value = field(line, "value");
-    if (values_.size() >= kValuesMax || value.size() >= kValueBytesMax)
+    if (values_.size() >= kValuesMax || key.size() >= kKeyBytesMax || value.size() >= kValueBytesMax)
       return reply("cmd=put_result rc=-1 msg=too_much");
-    values_[std::string(field(line, "key"))] = value;
+    values_[std::string(key)] = value;
     return reply("cmd=put_result rc=0 msg=success");
   }
   if (command == "get") {

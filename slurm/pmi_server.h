@@ -23,6 +23,7 @@ class PmiServer {
 
  private:
   static constexpr std::size_t kValuesMax = 100'000;
+  static constexpr std::size_t kKeyBytesMax = 64;
   static constexpr std::size_t kValueBytesMax = 1024;
 
   const std::uint32_t tasks_;

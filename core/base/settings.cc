@@ -150,12 +150,14 @@ Result<std::uint64_t> Settings::bytes(std::string_view key) const {
   if (unit.size() == 2 && unit.back() == 'B') unit.resize(1);
   constexpr std::string_view kUnits = "KMGT";
   const std::size_t power = unit.empty() || unit == "B" ? 0 : kUnits.find(unit) + 1;
-  if (value.text.empty() || end == value.text.c_str() || unit.size() > 1 ||
-      (power == 0 && !unit.empty() && unit != "B") || !(number >= 0) || number > 1e15) {
+  const double out = number * std::pow(1024.0, static_cast<double>(power));
+  const bool is_number = !value.text.empty() && end != value.text.c_str();
+  const bool is_unit = unit.size() <= 1 && (power != 0 || unit.empty() || unit == "B");
+  if (!is_number || !is_unit || !(out >= 0) || out > static_cast<double>(kSettingBytesMax)) {
     return Error{Code::kInvalid, std::string(key) + " = \"" + value.text + "\" (" + value.where +
                                      ") is not an amount of memory: 512M, 2GiB"};
   }
-  return static_cast<std::uint64_t>(number * std::pow(1024.0, static_cast<double>(power)));
+  return static_cast<std::uint64_t>(out);
 }
 
 bool Settings::flag(std::string_view key) const {

@@ -21,6 +21,9 @@ struct SettingInfo {
 };
 std::span<const SettingInfo> all_settings();
 
+// No amount of memory is more.
+inline constexpr std::uint64_t kSettingBytesMax = std::uint64_t{1} << 60;
+
 enum class SettingSource : unsigned char { kDefault, kFile, kEnvironment, kCommandLine };
 const char* name_of(SettingSource source);
 

@@ -61,9 +61,12 @@ std::size_t get_count(Cursor& in, std::size_t bytes_each) {
 }
 
 std::vector<Topology::Device> get_devices(Cursor& in) {
-  std::vector<Topology::Device> out(get_count(in, 23));
+  const std::size_t count = get_count(in, 23);
+  if (count > kResourcesPerNodeMax) in.fail();
+  std::vector<Topology::Device> out(in.ok() ? count : 0);
   for (Topology::Device& d : out) {
     d.kind = in.get<Topology::Device::Kind>();
+    if (d.kind != Topology::Device::Kind::kGpu && d.kind != Topology::Device::Kind::kNic) in.fail();
     d.name = in.get_string();
     d.bus = in.get_string();
     d.uuid = in.get_string();
@@ -176,10 +179,13 @@ std::vector<std::uint16_t> Topology::nics_near(const CpuSet& set) const {
 }
 
 bool Topology::is_valid() const {
+  if (pus.size() >= CpuSet::kMax || numas.size() >= CpuSet::kMax) return false;  // They are counted in 16 bits.
   std::set<std::uint16_t> seen;
   std::map<std::uint16_t, Pu> cores;
   for (const Pu& pu : pus) {
     if (!seen.insert(pu.os).second || pu.numa >= numas.size()) return false;
+    // Indices count what is there: a short description has few domains.
+    if (pu.core >= pus.size() || pu.l3 >= pus.size() || pu.package >= pus.size()) return false;
     // The PUs of a core share everything above it.
     const auto [it, added] = cores.emplace(pu.core, pu);
     if (!added && (it->second.l3 != pu.l3 || it->second.numa != pu.numa || it->second.package != pu.package)) {

@@ -25,8 +25,10 @@ bool expand_range(std::string_view range, const std::string& prefix, std::vector
   if (!number(low, first)) return false;
   last = first;
   if (dash != std::string_view::npos && !number(range.substr(dash + 1), last)) return false;
-  if (last < first || last - first >= kNamesMax || out.size() > kNamesMax) return false;
-  for (std::size_t n = first; n <= last; ++n) {
+  if (last < first || last - first >= kNamesMax - std::min(out.size(), kNamesMax)) return false;
+  // The longest name is the first, with its zeros, or the last.
+  if (prefix.size() + std::max(low.size(), std::to_string(last).size()) > kHostBytesMax) return false;
+  for (std::size_t count = last - first + 1, n = first; count > 0; --count, ++n) {  // `last` may be the largest number.
     const std::string digits = std::to_string(n);
     out.push_back(prefix + std::string(low.size() > digits.size() ? low.size() - digits.size() : 0, '0') + digits);
   }
@@ -53,6 +55,7 @@ struct Group {  // One line: what it names, and what lies in it.
 
 Result<std::vector<Group>> parse_groups(std::string_view text) {
   std::vector<Group> out;
+  std::size_t names_left = kNamesMax;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
     std::string_view line = text.substr(0, end);
@@ -79,6 +82,8 @@ Result<std::vector<Group>> parse_groups(std::string_view text) {
       } else if (key == "nodes" || key == "switches") {
         auto names = expand_host_list(value);
         if (!names) return names.error();
+        if (names->size() > names_left) return Error{Code::kInvalid, "more than 100,000 names of nodes and switches"};
+        names_left -= names->size();
         (key == "nodes" ? group.nodes : group.switches) = std::move(*names);
       }
     }
@@ -101,7 +106,8 @@ Result<std::vector<std::string>> expand_host_list(std::string_view list) {
     std::string_view part = next_part(left);
     const std::size_t open = part.find('[');
     if (open == std::string_view::npos) {
-      if (part.empty() || part.find(']') != std::string_view::npos) return no_list(list);
+      const bool is_name = !part.empty() && part.size() <= kHostBytesMax && part.find(']') == std::string_view::npos;
+      if (!is_name || out.size() >= kNamesMax) return no_list(list);
       out.emplace_back(part);
     } else {
       if (part.back() != ']') return no_list(list);
@@ -111,7 +117,6 @@ Result<std::vector<std::string>> expand_host_list(std::string_view list) {
         if (!expand_range(next_part(ranges), prefix, out)) return no_list(list);
       }
     }
-    if (out.size() > kNamesMax) return no_list(list);
   }
   return out;
 }

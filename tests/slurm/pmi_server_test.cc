@@ -33,6 +33,8 @@ TEST(PmiServer, values_have_a_limit_and_nonsense_an_answer) {
   PmiServer server(1, "here");
   EXPECT_EQ(only(server.take(0, "cmd=put kvsname=here key=a value=" + std::string(2000, 'x'))),
             "cmd=put_result rc=-1 msg=too_much");
+  EXPECT_EQ(only(server.take(0, "cmd=put kvsname=here key=" + std::string(64, 'k') + " value=a")),
+            "cmd=put_result rc=-1 msg=too_much");
   for (const char* line : {"", "cmd", "cmd=", "cmd=dance", "put key=a"}) {
     EXPECT_EQ(only(server.take(0, line)), "cmd=unknown rc=-1");
   }

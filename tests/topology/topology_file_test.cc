@@ -1,5 +1,8 @@
 #include "core/base/topology_file.h"
 
+#include <string>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace mobula::base {
@@ -43,6 +46,23 @@ TEST(TopologyFileTest, SwitchesThatHoldEachOtherEndTheClimb) {
 TEST(TopologyFileTest, WhatIsNoKeyAndValueIsRefused) {
   EXPECT_FALSE(topology_file_labels("SwitchName=s0 Nodes\n", {"n0"}));
   EXPECT_FALSE(topology_file_labels("SwitchName=s0 Nodes=n[\n", {"n0"}));
+}
+
+TEST(TopologyFileTest, AFileCannotStandForMoreNamesThanOneListMayHave) {
+  const std::string line = "SwitchName=s0 Nodes=n[1-60000]\n";
+  EXPECT_TRUE(topology_file_labels(line, {"n7"}));
+  EXPECT_FALSE(topology_file_labels(line + line, {"n7"}));
+}
+
+TEST(TopologyFileTest, TheLastOfAllNumbersEndsARange) {
+  const auto names = expand_host_list("n[18446744073709551614-18446744073709551615]");
+  ASSERT_TRUE(names);
+  EXPECT_EQ(*names, (std::vector<std::string>{"n18446744073709551614", "n18446744073709551615"}));
+}
+
+TEST(TopologyFileTest, NamesThatNoHostCanHaveAreRefused) {
+  EXPECT_FALSE(expand_host_list(std::string(256, 'n')));
+  EXPECT_FALSE(expand_host_list("n[" + std::string(300, '0') + "1-90000]"));
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ class LocalMeeting {
   LocalMeeting(const LocalMeeting&) = delete;
   LocalMeeting& operator=(const LocalMeeting&) = delete;
 
+  const std::string& path() const { return path_; }
+
   // Waits for the shares of local ranks 1 to `local_size` - 1; kDeadline names those that are missing.
   base::Result<std::vector<Share>> gather(std::uint32_t local_size, base::Time deadline);
   // The same bytes to everybody who came.

@@ -152,6 +152,7 @@ Result<void> Launch::spawn(const std::string& role, const std::string& name, con
   for (std::size_t i = 0; i < fds.size(); ++i) spawn.fds.emplace_back(fds[i], kFirstFd + static_cast<int>(i));
   spawn.die_with_parent =
       false;  // It ends by itself, in order, when its owner is gone: a SIGKILL would leave its workers' children.
+  spawn.hold_end_signals = true;
   const auto pid = os::spawn(spawn);
   if (!pid) return pid.error();
   children_.push_back({*pid, name, os::open_pidfd(*pid)});

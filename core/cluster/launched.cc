@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "core/os/host.h"
 #include "core/os/process.h"
 #include "core/os/random.h"
+#include "core/os/signal_pipe.h"
 #include "slurm/choose_rendezvous.h"
 #include "slurm/framed.h"
 #include "slurm/host_list.h"
@@ -57,13 +57,23 @@ Result<std::unique_ptr<LaunchedCluster>> LaunchedCluster::start(Options options,
   const auto seconds = settings.number("start_timeout");
   if (!seconds) return seconds.error();
   cluster->deadline_ = os::now() + std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(*seconds));
+  cluster->signals_.emplace();
   const auto begun = cluster->begin();
   if (!begun) return begun.error();
+  cluster->signals_.reset();
   return cluster;
 }
 
 LaunchedCluster::~LaunchedCluster() {
+  if (!signals_) signals_.emplace();
+  {
+    const auto held = signals_->hold();
+    if (session_) signals_->owns(session_->path());
+    if (launch_) signals_->owns(launch_->children());
+  }
   if (launch_) end_children(launch_->children(), kEndTime);
+  meeting_.reset();
+  session_.reset();
 }
 
 Result<void> LaunchedCluster::begin() {
@@ -157,17 +167,21 @@ Result<void> LaunchedCluster::take_seat(const std::string& bytes) {
 
 Result<void> LaunchedCluster::be_leader() {
   const slurm::Identity& self = identity();
+  auto held = signals_->hold();
   auto session = os::SessionDirectory::create(
       os::SessionDirectory::Lifetime::kRemove,
       self.start_name() + (self.node_index ? "-n" + std::to_string(*self.node_index) : std::string()));
   if (!session) return session.error();
   session_.emplace(std::move(*session));
+  signals_->owns(session_->path());
   seat_.session_directory = session_->path();
   if (self.local_size > 1) {
     auto meeting = slurm::LocalMeeting::open(os::sessions_root(), meeting_name());
     if (!meeting) return meeting.error();
     meeting_ = std::move(*meeting);
+    signals_->owns(meeting_->path());
   }
+  held.unlock();
   auto raylet = raylet_options(settings_);
   if (!raylet) return raylet.error();
   raylet->name = self.node_name.empty() ? short_host_name() : self.node_name;
@@ -189,7 +203,7 @@ Result<void> LaunchedCluster::be_rank_zero(RayletOptions raylet) {
   gcs.cluster_name = session_->path().substr(session_->path().rfind('/') + 1);
   gcs.tcp_interface = seat_.interface;
   gcs.remove_session = true;
-  if (const auto started = launch_->start_gcs(gcs); !started) return started;
+  if (const auto started = start_child([&] { return launch_->start_gcs(gcs); }); !started) return started;
   if (const auto gathered = gather(raylet); !gathered) return gathered;
   raylet.cluster_name = gcs.cluster_name;
   raylet.gcs_address = "unix:" + session_->path() + "/gcs.sock";
@@ -272,7 +286,14 @@ Result<void> LaunchedCluster::gather(RayletOptions& raylet) {
 Result<void> LaunchedCluster::start_raylet(RayletOptions raylet) {
   if (!seat_.interface.empty()) raylet.settings["interface"] = seat_.interface;
   const LentToChildren lent(cpus_, gpus_);
-  return launch_->start_raylet(std::move(raylet));
+  return start_child([&] { return launch_->start_raylet(std::move(raylet)); });
+}
+
+Result<void> LaunchedCluster::start_child(const std::function<Result<void>()>& start) {
+  const auto held = signals_->hold();
+  auto started = start();
+  signals_->owns(launch_->children());
+  return started;
 }
 
 Result<void> LaunchedCluster::wait_for_nodes() {
@@ -325,34 +346,29 @@ Error LaunchedCluster::missing(const std::vector<std::string>& joined, std::uint
 
 int LaunchedCluster::serve() {
   if (!launch_) return 0;
-  sigset_t ours;
-  sigemptyset(&ours);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGXCPU}) sigaddset(&ours, number);
-  ::pthread_sigmask(SIG_BLOCK, &ours, nullptr);
-  const os::Fd signals(::signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK));
+  os::SignalPipe signals({SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGXCPU}, os::SignalPipe::Take::kAll);
   auto& children = launch_->children();
   std::optional<base::Time> end_by;
   for (;;) {
-    std::array<pollfd, 2> polled{pollfd{children.front().pidfd.get(), POLLIN, 0}, pollfd{signals.get(), POLLIN, 0}};
+    std::array<pollfd, 2> polled{pollfd{children.front().pidfd.get(), POLLIN, 0}, pollfd{signals.fd(), POLLIN, 0}};
     const int wait_ms =
         end_by ? static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left_until(*end_by)).count()) : -1;
     if (::poll(polled.data(), polled.size(), wait_ms) < 0 && errno != EINTR) break;
     if (polled[0].revents != 0) break;
-    signalfd_siginfo info{};
-    if (::read(signals.get(), &info, sizeof info) == sizeof info && !end_by) {
-      const auto number = static_cast<int>(info.ssi_signo);
-      if (number == SIGTERM || number == SIGINT || number == SIGHUP) end_by = os::now() + kGraceTime;
+    if (const auto number = signals.take(); number && !end_by) {
+      if (*number == SIGTERM || *number == SIGINT || *number == SIGHUP) end_by = os::now() + kGraceTime;
     }
     if (end_by && os::now() >= *end_by) break;
   }
-  // Told to end, it stays in the list and is ended with this object.
   const auto status = os::reap(children.front().pid);
-  if (!status) return 0;
-  if (!status->ok()) {
+  if (status && !status->ok()) {
     std::fprintf(stderr, "mobula: the raylet of node %s ended with %s\n", children.front().name.c_str(),
                  status->to_string().c_str());
   }
-  children.clear();
+  // While signals wait, so that none comes between.
+  if (status) children.clear();
+  end_children(children, kEndTime);
+  session_.reset();
   return 0;
 }
 

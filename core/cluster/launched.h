@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "core/base/ids.h"
 #include "core/base/result.h"
 #include "core/base/settings.h"
+#include "core/cluster/end_on_signal.h"
 #include "core/cluster/launch.h"
 #include "core/cluster/role_options.h"
 #include "core/os/secret.h"
@@ -72,6 +74,7 @@ class LaunchedCluster {
   base::Result<void> take_seat(const std::string& bytes);
   base::Result<void> gather(RayletOptions& raylet);
   base::Result<void> start_raylet(RayletOptions raylet);
+  base::Result<void> start_child(const std::function<base::Result<void>()>& start);
   base::Result<void> listen_at(const std::string& towards);
   base::Result<void> wait_for_nodes();
   base::Error missing(const std::vector<std::string>& joined, std::uint64_t tasks) const;
@@ -79,6 +82,7 @@ class LaunchedCluster {
 
   Options options_;
   const base::Settings& settings_;
+  std::optional<EndOnSignal> signals_;  // While this is made or ends.
   base::Time deadline_;
   Seat seat_;
   std::optional<os::Secret> secret_;

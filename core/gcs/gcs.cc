@@ -1,6 +1,7 @@
 #include "core/gcs/gcs.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -191,9 +192,13 @@ void report(int fd, const std::string& line) {
   ::close(fd);
 }
 
-}  // namespace
+// Whose directory the session's was.
+bool owner_is_gone(int life_fd) {
+  pollfd polled{life_fd, POLLIN, 0};
+  return life_fd >= 0 && ::poll(&polled, 1, 0) > 0;
+}
 
-int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
+int serve(const cluster::GcsOptions& options, const os::Secret& secret) {
   os::set_process_name("mobula-gcs");
   os::start_log({.process = "gcs", .file = ""});
   os::EndSignals signals(options.life_fd >= 0 ? os::EndSignals::Owner::kParent : os::EndSignals::Owner::kNobody);
@@ -201,7 +206,6 @@ int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
   for (const int fd : {options.life_fd, options.ready_fd, options.listening_fd, options.joined_fd}) {
     if (fd >= 0) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
-  bool owner_gone = false;
   {
     os::EventLoop loop;
     std::unique_ptr<Gcs> gcs;
@@ -227,7 +231,6 @@ int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
     if (options.life_fd >= 0) {
       life_watch = loop.watch(options.life_fd, EPOLLIN, [&](std::uint32_t) {
         loop.remove(life_watch);
-        owner_gone = true;
         over("the process that owns the cluster has ended");
       });
     }
@@ -236,8 +239,15 @@ int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
     loop.remove(life_watch);
     gcs.reset();
   }
-  if (owner_gone && options.remove_session) os::remove_tree(options.session_directory);
   return 0;
+}
+
+}  // namespace
+
+int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
+  const int code = serve(options, secret);
+  if (options.remove_session && owner_is_gone(options.life_fd)) os::remove_tree(options.session_directory);
+  return code;
 }
 
 }  // namespace mobula::gcs

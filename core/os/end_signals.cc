@@ -17,7 +17,8 @@ EndSignals::EndSignals(Owner owner) : only_parent_(owner == Owner::kParent && st
   if (only_parent_) {
     for (const int number : {SIGUSR1, SIGUSR2, SIGXCPU}) sigaddset(&ends, number);
   }
-  ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
+  // And no others: whoever started us may have held them (SpawnOptions::hold_end_signals).
+  ::pthread_sigmask(SIG_SETMASK, &ends, nullptr);
   fd_ = Fd(::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 

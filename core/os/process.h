@@ -30,6 +30,8 @@ struct SpawnOptions {
   std::vector<std::pair<int, int>> fds;  // (ours, the child's number); 0, 1, 2 are inherited unless named.
   bool new_process_group = true;
   bool die_with_parent = true;  // PR_SET_PDEATHSIG SIGKILL, race-free against a dead parent.
+  // SIGTERM and its like wait until the child takes them (end_signals.h), instead of ending it while it starts.
+  bool hold_end_signals = false;
 };
 
 // Starts a program with every other descriptor closed.  The thread that calls must outlive the child

@@ -41,6 +41,7 @@ struct Plan {
   pid_t parent = 0;
   bool new_process_group = true;
   bool die_with_parent = true;
+  std::uint64_t blocked = 0;  // Signals, as the kernel's mask.
 
   const char* failed = nullptr;  // What the child could not do, and errno.
   int error = 0;
@@ -95,9 +96,13 @@ bool place_fds(Plan& plan) {
   return true;
 }
 
+constexpr std::uint64_t mask_of(int signal) { return std::uint64_t{1} << (signal - 1); }
+constexpr std::uint64_t kEndSignals =
+    mask_of(SIGTERM) | mask_of(SIGINT) | mask_of(SIGHUP) | mask_of(SIGUSR1) | mask_of(SIGUSR2) | mask_of(SIGXCPU);
+
 // Handlers of ours must not run in the child; what is ignored stays so, as execve() has it, but SIGPIPE, which
 // libraries ignore for themselves.
-void reset_signals() {
+void reset_signals(std::uint64_t blocked) {
   struct KernelAction {  // The kernel's own struct sigaction.
     void (*handler)(int);
     unsigned long flags;
@@ -112,8 +117,7 @@ void reset_signals() {
     action = {};
     call(SYS_rt_sigaction, number, &action, nullptr, kMaskBytes);
   }
-  const std::uint64_t none = 0;
-  call(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, kMaskBytes);
+  call(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, nullptr, kMaskBytes);
 }
 
 int run_child(void* argument) {
@@ -125,7 +129,7 @@ int run_child(void* argument) {
   if (plan.new_process_group && call(SYS_setpgid, 0, 0) != 0) return fail(plan, "setpgid");
   if (plan.cwd != nullptr && call(SYS_chdir, plan.cwd) != 0) return fail(plan, "chdir");
   if (!place_fds(plan)) return fail(plan, "passing descriptors");
-  reset_signals();
+  reset_signals(plan.blocked);
   call(SYS_execve, plan.path, plan.argv.data(), plan.env.data());
   return fail(plan, "execve");
 }
@@ -158,6 +162,7 @@ base::Result<pid_t> spawn(const SpawnOptions& options) {
   plan.parent = ::getpid();
   plan.new_process_group = options.new_process_group;
   plan.die_with_parent = options.die_with_parent;
+  plan.blocked = options.hold_end_signals ? kEndSignals : 0;
   std::sort(plan.fds.begin(), plan.fds.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   plan.staged.resize(plan.fds.size());
   plan.first_free = plan.fds.empty() ? 3 : std::max(3, plan.fds.back().second + 1);

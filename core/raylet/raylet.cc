@@ -48,9 +48,7 @@ int refuse(const cluster::RayletOptions& options, const std::string& why) {
   return 2;
 }
 
-}  // namespace
-
-int run_raylet(const cluster::RayletOptions& options, const os::Secret& secret) {
+int serve(const cluster::RayletOptions& options, const os::Secret& secret) {
   os::set_process_name("mobula-raylet");
   os::start_log({.process = "raylet " + options.name, .file = ""});
   os::EndSignals signals(options.life_fd >= 0 ? os::EndSignals::Owner::kParent : os::EndSignals::Owner::kNobody);
@@ -97,6 +95,14 @@ int run_raylet(const cluster::RayletOptions& options, const os::Secret& secret) 
     loop.remove(watch);
     if (!joined) return refuse(options, why_over);
   }
+  return code;
+}
+
+}  // namespace
+
+int run_raylet(const cluster::RayletOptions& options, const os::Secret& secret) {
+  const int code = serve(options, secret);
+  // Also of one that never joined: its owner may have ended while it started.
   if (options.remove_session && owner_is_gone(options.life_fd)) os::remove_tree(options.session_directory);
   return code;
 }

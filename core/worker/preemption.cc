@@ -1,13 +1,10 @@
 #include "core/worker/preemption.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -35,15 +32,6 @@ constexpr auto kLookEvery = std::chrono::seconds(10);
 constexpr std::array<std::pair<const char*, int>, 6> kSignals{
     {{"TERM", SIGTERM}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"HUP", SIGHUP}, {"XCPU", SIGXCPU}, {"INT", SIGINT}}};
 
-std::atomic<int> news_fd{-1};  // What the handler writes to.
-
-void handle(int number) {
-  const int before = errno;
-  const auto byte = static_cast<unsigned char>(number);
-  [[maybe_unused]] const auto n = ::write(news_fd.load(), &byte, 1);
-  errno = before;
-}
-
 std::string name_of_signal(int number) {
   for (const auto& [name, known] : kSignals) {
     if (known == number) return std::string("SIG") + name;
@@ -67,18 +55,6 @@ Result<std::vector<int>> parse_signals(std::string_view text) {
     text.remove_prefix(comma + 1);
   }
   return out;
-}
-
-void install(int number, void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  ::sigaction(number, &action, nullptr);
-}
-
-bool is_default(int number) {
-  struct sigaction action {};
-  return ::sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_DFL;
 }
 
 void say(const std::string& line) {
@@ -116,11 +92,12 @@ Result<PreemptOptions> preempt_options(const base::Settings& settings, const std
 
 Preemption::Preemption(PreemptOptions options, Process& process, PreemptCallbacks& callbacks,
                        std::function<void()> end_cluster)
-    : options_(std::move(options)), process_(process), callbacks_(callbacks), end_cluster_(std::move(end_cluster)) {
-  std::array<int, 2> ends{};
-  if (news_fd.load() >= 0 || ::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return;
-  news_ = os::Fd(ends[0]);
-  news_fd.store(ends[1]);
+    : options_(std::move(options)),
+      process_(process),
+      callbacks_(callbacks),
+      end_cluster_(std::move(end_cluster)),
+      signals_(options_.signals, os::SignalPipe::Take::kOnlyDefault) {
+  if (!signals_.valid()) return;
   // The thread takes none of the program's signals.
   sigset_t all;
   sigset_t before;
@@ -128,19 +105,12 @@ Preemption::Preemption(PreemptOptions options, Process& process, PreemptCallback
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] { watch(); });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  for (const int number : options_.signals) {
-    if (!is_default(number)) continue;
-    install(number, handle);
-    installed_.push_back(number);
-  }
 }
 
 Preemption::~Preemption() {
   if (!thread_.joinable()) return;
-  handle(0);
+  signals_.wake();
   thread_.join();
-  for (const int number : installed_) ::signal(number, SIG_DFL);
-  ::close(news_fd.exchange(-1));
 }
 
 void Preemption::watch() {
@@ -157,12 +127,12 @@ void Preemption::watch() {
           left ? std::min<base::Duration>(*left - options_.warning, kLookEvery) : base::Duration(kLookEvery);
       wait_ms = static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(look).count());
     }
-    pollfd polled{news_.get(), POLLIN, 0};
+    pollfd polled{signals_.fd(), POLLIN, 0};
     if (::poll(&polled, 1, wait_ms) <= 0) continue;
-    unsigned char number = 0;
-    if (::read(news_.get(), &number, 1) != 1) continue;
-    if (number == 0) return;
-    preempt(name_of_signal(number), number);
+    const auto number = signals_.take();
+    if (!number) continue;
+    if (*number == 0) return;
+    preempt(name_of_signal(*number), *number);
   }
 }
 
@@ -183,13 +153,7 @@ void Preemption::preempt(const std::string& why, int signal) {
   std::fflush(nullptr);
   process_.stand_still();  // The program must not see its cluster go.
   end_cluster_();
-  ::signal(signal, SIG_DFL);
-  sigset_t one;
-  sigemptyset(&one);
-  sigaddset(&one, signal);
-  ::pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
-  ::raise(signal);
-  ::_exit(128 + signal);  // Not reached: the default action of each of these signals ends the process.
+  os::die_by(signal);
 }
 
 // On a thread of its own, so that one that hangs does not take the actors' time.
@@ -247,7 +211,11 @@ void outlive_job_signals() {
   if (std::getenv("SLURM_JOB_ID") == nullptr) return;
   for (const int number : {SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU}) {
     // Handled, not ignored: what is ignored stays so in the programs that this one starts.
-    if (is_default(number)) install(number, [](int) {});
+    struct sigaction action {};
+    if (::sigaction(number, nullptr, &action) != 0 || action.sa_handler != SIG_DFL) continue;
+    action.sa_handler = [](int) {};
+    action.sa_flags = SA_RESTART;
+    ::sigaction(number, &action, nullptr);
   }
 }
 

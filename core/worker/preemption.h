@@ -10,7 +10,7 @@
 #include "core/base/machine.h"
 #include "core/base/result.h"
 #include "core/base/settings.h"
-#include "core/os/fd.h"
+#include "core/os/signal_pipe.h"
 
 namespace mobula::runtime {
 
@@ -68,8 +68,7 @@ class Preemption final {
   Process& process_;
   PreemptCallbacks& callbacks_;
   const std::function<void()> end_cluster_;
-  std::vector<int> installed_;
-  os::Fd news_;  // Signal numbers from the handler; 0: stop watching.
+  os::SignalPipe signals_;
   std::thread thread_;
 };
 

@@ -15,7 +15,9 @@
 
 #include <gtest/gtest.h>
 
+#include "core/os/end_signals.h"
 #include "core/os/event_loop.h"
+#include "core/os/signal_pipe.h"
 
 namespace mobula::os {
 namespace {
@@ -142,6 +144,43 @@ TEST(Spawn, MakesAProcessGroupAndUnblocksSignals) {
   EXPECT_EQ(run(role({"raise", "13"})).to_string(), "signal 13 (SIGPIPE)");
   ::signal(SIGPIPE, SIG_DFL);
   ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+// With another thread, which has not blocked it.
+TEST(SignalPipe, HoldsASignalForWhoeverReadsItAndGivesItBack) {
+  std::thread other;
+  int read = 0;
+  {
+    SignalPipe pipe({SIGUSR1, SIGUSR2}, SignalPipe::Take::kOnlyDefault);
+    ASSERT_TRUE(pipe.valid());
+    other = std::thread([&pipe] {
+      pollfd polled{pipe.fd(), POLLIN, 0};
+      ::poll(&polled, 1, kDeadlineMs);
+    });
+    EXPECT_FALSE(SignalPipe({SIGHUP}, SignalPipe::Take::kAll).valid());
+    ::kill(::getpid(), SIGUSR1);
+    pollfd polled{pipe.fd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&polled, 1, kDeadlineMs), 1);
+    read = pipe.take().value_or(-1);
+    EXPECT_EQ(pipe.take(), std::nullopt);
+    other.join();
+  }
+  EXPECT_EQ(read, SIGUSR1);
+  struct sigaction after {};
+  ::sigaction(SIGUSR1, nullptr, &after);
+  EXPECT_EQ(after.sa_handler, SIG_DFL);
+}
+
+TEST(Spawn, HoldsTheSignalsThatEndAChildUntilItTakesThem) {
+  Pipe out;
+  SpawnOptions options = role({"held"});
+  options.fds = {{out.write.get(), 1}};
+  options.hold_end_signals = true;
+  const auto pid = spawn(options);
+  ASSERT_TRUE(pid) << pid.error().what;
+  ::kill(*pid, SIGTERM);
+  EXPECT_EQ(out.drain(), "taken 15");
+  EXPECT_EQ(wait_for(*pid).to_string(), "exit code 0");
 }
 
 TEST(Spawn, RunsFromSeveralThreadsAtOnce) {
@@ -271,6 +310,14 @@ int parent_of_waiter() {
   for (;;) ::pause();
 }
 
+int take_held_signal() {
+  EndSignals signals(EndSignals::Owner::kNobody);
+  pollfd polled{signals.fd(), POLLIN, 0};
+  ::poll(&polled, 1, kDeadlineMs);
+  ::dprintf(1, "taken %d", signals.take().value_or(0));
+  return 0;
+}
+
 int run_role(int argc, char** argv) {
   const std::string name = argv[1];
   const int number = argc > 2 ? std::atoi(argv[2]) : 0;
@@ -283,6 +330,7 @@ int run_role(int argc, char** argv) {
   if (name == "write_fds") return write_fds(argc, argv);
   if (name == "print_environment") return print_environment();
   if (name == "parent_of_waiter") return parent_of_waiter();
+  if (name == "held") return take_held_signal();
   if (name == "wait") {
     for (;;) ::pause();
   }

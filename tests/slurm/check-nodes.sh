@@ -5,6 +5,13 @@
 set -euo pipefail
 dir=$FIXTURE_DIR
 
+# Whoever has called us, up to the fixture.
+callers=" $$ "
+for ((pid = $$; pid > 1;)); do
+  pid=$(sed 's/.*) . \([0-9]*\).*/\1/' "/proc/$pid/stat")
+  callers+="$pid "
+done
+
 # Processes of the pid namespace that are neither Slurm's daemons nor the fixture's.
 processes() {
   local stat pid name state parent
@@ -15,7 +22,7 @@ processes() {
     name=$(<"/proc/$pid/comm") 2>/dev/null || continue
     read -r state parent _ < <(sed 's/.*) //' "$stat" 2>/dev/null) || continue
     case $name in slurmctld | slurmd | slurmscriptd | munged) continue ;; esac
-    if [[ $pid == 1 || $pid == "$$" || $parent == "$$" || $parent == "$BASHPID" || $pid == "$BASHPID" || $state == Z ]]; then continue; fi
+    if [[ $pid == 1 || $callers == *" $pid "* || $parent == "$$" || $parent == "$BASHPID" || $pid == "$BASHPID" || $state == Z ]]; then continue; fi
     if grep -qx "$pid" "$dir"/node/*; then continue; fi
     echo "process $pid ($name): $(tr '\0' ' ' <"/proc/$pid/cmdline")"
   done 2>/dev/null

@@ -4,6 +4,7 @@
 //                                    tasks: one task that ends a second later, and one that waits for a CPU
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <iostream>
 #include <stdexcept>
@@ -24,6 +25,11 @@ class Counter {
   int add(int n) { return count_ += n; }
   void hang() { forever(); }
   int count() { return count_; }
+  std::string host() {
+    std::array<char, 256> name{};
+    ::gethostname(name.data(), name.size() - 1);
+    return name.data();
+  }
   void save(mobula::Archive& ar) const { ar(count_, history_, std::string("end")); }
   void load(mobula::Archive& ar) {
     std::string end;
@@ -69,10 +75,13 @@ int main(int argc, char** argv) {
   std::vector<mobula::ActorHandle<Counter>> counters;
   int total = 0;
   for (int i = 0; i < 3; ++i) {
-    counters.push_back(mobula::actor<Counter>.with({.name = "counter/" + std::to_string(i)})());
+    counters.push_back(
+        mobula::actor<Counter>.with({.name = "counter/" + std::to_string(i), .scheduling = mobula::Spread{}})());
     total += counters.back().at<&Counter::count>()().get();
   }
-  std::cout << "actors have " << total << std::endl;
+  std::cout << "actors have " << total << std::endl << "hosts";
+  for (auto& counter : counters) std::cout << " " << counter.at<&Counter::host>()().get();
+  std::cout << std::endl;
   total = 0;
   for (int i = 0; i < 3; ++i) total += counters[static_cast<std::size_t>(i)].at<&Counter::add>()(i + 1).get();
   mobula::on_preempt([&total, &mode] {

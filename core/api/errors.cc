@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "core/worker/function_table.h"
+#include "mobula/mpi.h"
 
 namespace mobula {
 
@@ -11,6 +12,8 @@ using base::ErrorInfo;
 using base::StdException;
 
 namespace {
+
+constexpr std::string_view kMpiErrorType = "mobula::MpiError";  // As core/api/mpi.cc writes it.
 
 // How a std::error_code lies in the evidence: "error code CATEGORY:VALUE".
 constexpr std::string_view kCodePrefix = "error code ";
@@ -69,7 +72,20 @@ std::string where(const ErrorInfo& info) {
   return out + "\n";
 }
 
+// The number after a word at the beginning of a line of evidence, as core/api/mpi.cc writes it.
+std::optional<int> number_in(const std::vector<std::string>& evidence, std::string_view word) {
+  for (const std::string_view line : evidence) {
+    int value = 0;
+    if (!line.starts_with(word)) continue;
+    const auto [end, error] = std::from_chars(line.data() + word.size(), line.data() + line.size(), value);
+    static_cast<void>(end);
+    if (error == std::errc()) return value;
+  }
+  return std::nullopt;
+}
+
 [[noreturn]] void throw_task_error(std::shared_ptr<const ErrorInfo> info) {
+  if (info->type == kMpiErrorType) throw MpiError(std::move(info));
   switch (info->std_type) {
     case StdException::kNone:
     case StdException::kException:
@@ -95,7 +111,7 @@ Error::~Error() = default;
 
 std::string Error::report() const {
   const ErrorInfo& e = *info_;
-  std::string out = std::string(title_of(e.kind)) + ": " + e.what + "\n";
+  std::string out = std::string(e.type == kMpiErrorType ? "MpiError" : title_of(e.kind)) + ": " + e.what + "\n";
   if (!e.type.empty()) out += "  thrown as " + e.type + "\n";
   if (!e.function.empty() || !e.node.empty() || e.pid != 0) out += where(e);
   for (const std::string& line : e.evidence) out += "  " + line + "\n";
@@ -122,6 +138,10 @@ std::vector<int> CollectiveError::dead_ranks() const {
   }
   return out;
 }
+
+std::optional<int> MpiError::exit_code() const { return number_in(evidence(), "exit code "); }
+std::optional<int> MpiError::signal() const { return number_in(evidence(), "signal "); }
+std::optional<int> MpiError::rank() const { return number_in(evidence(), "rank "); }
 
 namespace detail {
 

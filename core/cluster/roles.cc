@@ -9,6 +9,7 @@
 #include "core/gcs/gcs.h"
 #include "core/os/fd.h"
 #include "core/raylet/raylet.h"
+#include "slurm/mpi_keeper.h"
 
 namespace mobula::cluster {
 namespace {
@@ -49,9 +50,10 @@ Result<os::Secret> inherited_secret() {
 std::optional<int> run_role_from_environment() {
   const char* value = std::getenv(kEnvRole);
   const std::string role = value == nullptr ? "" : value;
-  if (role != "gcs" && role != "raylet") return std::nullopt;
+  if (role != "gcs" && role != "raylet" && role != kRoleMpi) return std::nullopt;
   ::unsetenv(kEnvRole);
   const std::string options = take_variable(kEnvRoleOptions);
+  if (role == kRoleMpi) return slurm::keep_mpi(options);
   if (role == "gcs") return run(parse_gcs_options(options), gcs::run_gcs);
   return run(parse_raylet_options(options), raylet::run_raylet);
 }

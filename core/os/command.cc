@@ -16,13 +16,6 @@
 #include "core/os/process.h"
 
 namespace mobula::os {
-namespace {
-
-using base::Code;
-using base::Error;
-using base::Result;
-
-constexpr std::size_t kErrorTextMax = 1000;
 
 std::string find_program(const std::string& name) {
   if (name.find('/') != std::string::npos) return name;
@@ -36,6 +29,14 @@ std::string find_program(const std::string& name) {
   }
   return {};
 }
+
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+
+constexpr std::size_t kErrorTextMax = 1000;
 
 // One program that runs, and what it has written.
 class Running final {

@@ -28,6 +28,9 @@ inline constexpr std::size_t kCommandOutputBytesMax = 1024 * 1024;
 // kNotFound: there is no such program; kDeadline: it was killed.
 using CommandResult = base::Result<std::string>;
 
+// As PATH has it; a name with a slash is one already.  Empty: there is none.
+std::string find_program(const std::string& name);
+
 // Blocks the calling thread.
 CommandResult run_command(const CommandOptions& options);
 

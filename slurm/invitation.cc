@@ -55,6 +55,7 @@ Result<Invitation> decode_invitation(std::string_view bytes) {
   }
   const auto job = base::JobId::from_string(std::string(in.get_string()));
   const auto key = in.take(os::Secret::kBytes);
+  fits = fits && uid == static_cast<uid_t>(uid);  // Else it would be taken for another's.
   if (!in.ok() || magic != kMagic || !fits || !job || in.left() != 0) {
     return Error{Code::kInvalid, "what rank 0 has published is not an invitation of this version of Mobula"};
   }

@@ -60,13 +60,13 @@ std::size_t get_count(Cursor& in, std::size_t bytes_each) {
   return in.ok() ? n : 0;
 }
 
-std::vector<Topology::Device> get_devices(Cursor& in) {
+std::vector<Topology::Device> get_devices(Cursor& in, Topology::Device::Kind kind) {
   const std::size_t count = get_count(in, 23);
   if (count > kResourcesPerNodeMax) in.fail();
   std::vector<Topology::Device> out(in.ok() ? count : 0);
   for (Topology::Device& d : out) {
     d.kind = in.get<Topology::Device::Kind>();
-    if (d.kind != Topology::Device::Kind::kGpu && d.kind != Topology::Device::Kind::kNic) in.fail();
+    if (d.kind != kind) in.fail();
     d.name = in.get_string();
     d.bus = in.get_string();
     d.uuid = in.get_string();
@@ -226,8 +226,8 @@ Result<Topology> Topology::decode(ConstBytes bytes) {
     numa.os = in.get<std::uint16_t>();
     numa.memory = in.get<std::uint64_t>();
   }
-  out.gpus = get_devices(in);
-  out.nics = get_devices(in);
+  out.gpus = get_devices(in, Device::Kind::kGpu);
+  out.nics = get_devices(in, Device::Kind::kNic);
   out.numa_latency = get_numbers(in);
   out.gpu_links = get_numbers(in);
   if (!in.ok() || in.left() != 0 || !out.is_valid()) return Error{Code::kInvalid, "a topology that is none"};

@@ -1,7 +1,6 @@
 #include "core/cluster/role_options.h"
 
 #include <charconv>
-#include <cmath>
 #include <cstdlib>
 #include <optional>
 #include <type_traits>
@@ -13,12 +12,15 @@ using base::Code;
 using base::Error;
 using base::Result;
 
-// Values may hold anything but a line's end, which is escaped together with the escape itself.
+// Values and names may hold anything: a line's end and the sign between the two are escaped, together with the escape
+// itself.
 std::string escape(std::string_view value) {
   std::string out;
   for (const char c : value) {
     if (c == '\n') {
       out += "\\n";
+    } else if (c == '=') {
+      out += "\\e";
     } else if (c == '\\') {
       out += "\\\\";
     } else {
@@ -34,7 +36,8 @@ std::string unescape(std::string_view value) {
     if (value[i] != '\\' || i + 1 == value.size()) {
       out += value[i];
     } else {
-      out += value[++i] == 'n' ? '\n' : value[i];
+      const char escaped = value[++i];
+      out += escaped == 'n' ? '\n' : escaped == 'e' ? '=' : escaped;
     }
   }
   return out;
@@ -49,7 +52,7 @@ class Printer {
   void field(const char* key, const Number& value) { field(key, std::to_string(value)); }
   void field(const char* key, const base::Resources& value) { field(key, print_resources(value)); }
   void field(const char* key, const std::map<std::string, std::string>& value) {
-    for (const auto& [name, text] : value) text_ += std::string(key) + "." + name + "=" + escape(text) + "\n";
+    for (const auto& [name, text] : value) text_ += std::string(key) + "." + escape(name) + "=" + escape(text) + "\n";
   }
   std::string text() && { return std::move(text_); }
 
@@ -65,7 +68,7 @@ class Parser {
       const std::string_view line = text.substr(0, end);
       const std::size_t equals = line.find('=');
       if (equals != std::string_view::npos)
-        values_[std::string(line.substr(0, equals))] = unescape(line.substr(equals + 1));
+        values_[unescape(line.substr(0, equals))] = unescape(line.substr(equals + 1));
       if (end == std::string_view::npos) break;
       text.remove_prefix(end + 1);
     }
@@ -78,7 +81,8 @@ class Parser {
   void field(const char* key, Number& value) {
     const auto it = values_.find(key);
     if (it == values_.end()) return;
-    long long parsed = 0;
+    // A flag is a number, too; others are read as what they are, so that none is cut to fit.
+    std::conditional_t<std::is_same_v<Number, bool>, std::uint8_t, Number> parsed = 0;
     const std::string& text = it->second;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), parsed);
     if (error != std::errc() || end != text.data() + text.size()) return fail(key, text);
@@ -161,16 +165,37 @@ Result<void> each_pair(std::string_view text, Take take) {
   return {};
 }
 
+// Digits with up to four decimals are exact, whatever the size; anything else is what strtod() makes of it.
+std::optional<base::Amount> parse_amount(const std::string& text) {
+  constexpr std::uint64_t kWholeMax = 10'000'000'000'000;
+  std::uint64_t whole = 0;
+  const char* const end = text.data() + text.size();
+  const char* at = std::from_chars(text.data(), end, whole).ptr;
+  if (at != text.data() && whole <= kWholeMax) {
+    auto units = static_cast<std::int64_t>(whole) * base::Amount::kPerOne;
+    if (at == end) return base::Amount{units};
+    const std::string_view decimals(at, static_cast<std::size_t>(end - at));
+    if (decimals.front() == '.' && decimals.size() > 1 && decimals.size() <= 5 &&
+        decimals.find_first_not_of("0123456789", 1) == std::string_view::npos) {
+      std::int64_t place = base::Amount::kPerOne;
+      for (const char c : decimals.substr(1)) units += (c - '0') * (place /= 10);
+      return base::Amount{units};
+    }
+  }
+  char* stop = nullptr;
+  const double amount = std::strtod(text.c_str(), &stop);
+  if (text.empty() || stop != end || !(amount >= 0) || amount > static_cast<double>(kWholeMax)) return std::nullopt;
+  return base::Amount::of(amount);
+}
+
 }  // namespace
 
 Result<base::Resources> parse_resources(std::string_view text) {
   base::Resources out;
   const auto done = each_pair(text, [&out](std::string name, const std::string& value) {
-    char* end = nullptr;
-    const double amount = std::strtod(value.c_str(), &end);
-    if (value.empty() || *end != '\0' || !std::isfinite(amount) || amount < 0 || amount > 1e13) return false;
-    out.set(name, base::Amount::of(amount));
-    return true;
+    const auto amount = parse_amount(value);
+    if (amount) out.set(name, *amount);
+    return amount.has_value();
   });
   if (!done) return done.error();
   return out;

@@ -46,6 +46,12 @@ TEST(Invitation, bytes_that_were_cut_lengthened_or_changed_in_form_are_refused) 
   EXPECT_FALSE(decode_invitation_text(""));
 }
 
+TEST(Invitation, a_user_beyond_32_bits_is_not_taken_for_another) {
+  std::string bytes = encode(invitation());
+  bytes[8] = 1;  // The fifth byte of the user's number.
+  EXPECT_FALSE(decode_invitation(bytes));
+}
+
 TEST(Invitation, another_user_start_or_build_is_denied_with_both_values) {
   const Invitation to = invitation();
   EXPECT_TRUE(check(to, 1000, "16.0", "b1d"));

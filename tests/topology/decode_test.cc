@@ -36,8 +36,11 @@ TEST(TopologyDecodeTest, MoreDevicesThanANodeMayHaveResourcesAreRefused) {
   EXPECT_FALSE(through_the_wire(topology));
 }
 
-TEST(TopologyDecodeTest, ADeviceOfNoKnownKindIsRefused) {
+TEST(TopologyDecodeTest, ADeviceOfAnotherKindThanItsListIsRefused) {
   Topology topology = two_cores();
+  topology.nics = topology.gpus;  // Drawn as a GPU that is not there.
+  EXPECT_FALSE(through_the_wire(topology));
+  topology = two_cores();
   topology.gpus[0].kind = static_cast<Topology::Device::Kind>(7);
   EXPECT_FALSE(through_the_wire(topology));
 }

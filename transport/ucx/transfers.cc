@@ -47,7 +47,9 @@ bool Transfers::answered(Kind kind, std::uint16_t code, const Access& access, Co
   const Start& start = transfer.start;
   if (kind != answer_to(start.kind) || transfer.in_flight == 0) return false;
   const std::uint64_t at = access.offset - start.offset;  // Wraps when the answer is made up.
-  if (at > transfer.asked || access.size > transfer.asked - at) return false;
+  // One of the pieces as pump() cut them: a shorter answer would leave an access that never ends.
+  if (at % kPieceBytes != 0 || at >= transfer.asked || access.size != std::min(kPieceBytes, start.local.size() - at))
+    return false;
   if (code != 0) {
     transfer.failed = base::Error{code_from_wire(code), "the peer refused access to its region"};
   } else if (kind == Kind::kReadDone) {

@@ -4,11 +4,15 @@
 // app crash          the driver ends by SIGSEGV
 // app hold           prints "holding" once a worker runs on each node, and waits
 // app throw          a task throws, and nobody catches it
+// app say            a worker writes a line
+// app where          prints of a worker on each node where it runs: its CPUs and its control group
+// app seat           prints the same of itself, and needs no cluster
 #include <signal.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -36,6 +40,22 @@ std::string launcher_variables() {
   return out;
 }
 
+void say() { std::cout << "a word of a worker" << std::endl; }
+
+// "cpus LIST group PATH": what the kernel says of this process.
+std::string seat() {
+  std::string out;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("Cpus_allowed_list:", 0) == 0) out = "cpus " + line.substr(line.find_last_of(" \t") + 1);
+  }
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (line.find(":freezer:") != std::string::npos) out += " group " + line.substr(line.rfind(':') + 1);
+  }
+  return out;
+}
+
 std::vector<std::string> node_names() {
   std::vector<std::string> out;
   const auto status = nlohmann::json::parse(mobula::cluster_status_json());
@@ -54,6 +74,7 @@ void print_nodes() {
 }
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "seat") return std::cout << seat() << "\n", 0;
   auto session = mobula::init(argc, argv);
   const std::string what = argc > 1 ? argv[1] : "nodes";
   if (what == "nodes") {
@@ -63,6 +84,13 @@ int main(int argc, char** argv) {
   }
   if (what == "cpus") {
     std::cout << "cpus " << nlohmann::json::parse(mobula::cluster_status_json())["total"]["cpus"] << "\n";
+  } else if (what == "say") {
+    mobula::remote<&say>().get();
+  } else if (what == "where") {
+    for (const auto& node : node_names()) {
+      const auto there = mobula::remote<&seat>.with({.scheduling = mobula::NodeAffinity{.node = node}})().get();
+      std::cout << "worker " << node << " " << there << std::endl;
+    }
   } else if (what == "environment") {
     std::cout << "variables of the launcher: " << mobula::remote<&launcher_variables>().get() << "\n";
   } else if (what == "crash") {

@@ -101,6 +101,13 @@ std::vector<Row> startup() {
        {},
        times_floor(1),
        3},
+      // Virtual: the same each time.
+      {"startup", "sim_join_100_ms", "ms", kLower, "join", "", "", {}, {}, 1},
+      {"startup", "sim_join_1000_ms", "ms", kLower, "join", "", "", {}, {}, 1},
+      {"startup", "sim_join_10000_ms", "ms", kLower, "join", "", "", {}, at(2'000), 1},
+      {"startup", "sim_join_100_messages", "1", kLower, "join", "", "", {}, {}, 1},
+      {"startup", "sim_join_1000_messages", "1", kLower, "join", "", "", {}, times_row(2, "sim_join_100_messages"), 1},
+      {"startup", "sim_join_10000_messages", "1", kLower, "join", "", "", {}, times_row(2, "sim_join_100_messages"), 1},
   };
 }
 

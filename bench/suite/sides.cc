@@ -67,6 +67,7 @@ Sides::Sides(const Programs& programs, std::string log_directory) : log_director
   commands_["launch_mpirun"].argv = {here("bench_launch"), "mpirun", here("bench_first_task")};
   commands_["launch_mpi"] = mpi(here("mpi_floor"), {});
   commands_["launch_mpi"].argv = {here("bench_launch"), "mpirun", here("mpi_floor")};
+  commands_["join"] = command({here("bench_join")});
   commands_["grpc"] = command({here("grpc_peer")});
   commands_["mpi"] = mpi(here("mpi_peer"), {{"OMPI_MCA_btl", "^ofi,openib"}});
   commands_["mpi_tcp"] =

@@ -1,5 +1,6 @@
 #include "core/gcs/node_table.h"
 
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -119,10 +120,19 @@ void NodeTable::step(scheduler::MembershipInput input) {
 }
 
 void NodeTable::apply(base::Outbox<scheduler::MembershipOutput>& outputs) {
+  std::vector<scheduler::NodeChanged> news;
   for (auto& output : outputs) {
     if (const auto* accepted = std::get_if<scheduler::NodeAccepted>(&output)) accept(*accepted);
     if (const auto* fenced = std::get_if<scheduler::NodeFenced>(&output)) fence(*fenced);
-    if (const auto* changed = std::get_if<scheduler::NodeChanged>(&output)) publish(*changed);
+    if (auto* changed = std::get_if<scheduler::NodeChanged>(&output)) news.push_back(std::move(*changed));
+  }
+  if (!news.empty()) {
+    std::size_t readers = 0;
+    each_channel([&](const NodeId&, rpc::Rpc&) { ++readers; });
+    news_.insert(news_.end(), std::make_move_iterator(news.begin()), std::make_move_iterator(news.end()));
+    base::Outbox<scheduler::NewsOutput> due;
+    batch_.step(os::now(), {readers}, due);
+    publish(due);
   }
   arm();
 }
@@ -130,12 +140,17 @@ void NodeTable::apply(base::Outbox<scheduler::MembershipOutput>& outputs) {
 void NodeTable::arm() {
   loop_.cancel(timer_);
   timer_ = 0;
-  const auto deadline = machine_.next_deadline();
+  auto deadline = machine_.next_deadline();
+  const auto news_at = batch_.next_deadline();
+  if (news_at && (!deadline || *news_at < *deadline)) deadline = news_at;
   if (!deadline) return;
   timer_ = loop_.at(*deadline, [this] {
     timer_ = 0;
     base::Outbox<scheduler::MembershipOutput> outputs;
     machine_.tick(os::now(), outputs);
+    base::Outbox<scheduler::NewsOutput> due;
+    batch_.tick(os::now(), due);
+    publish(due);
     apply(outputs);
   });
 }
@@ -165,16 +180,20 @@ void NodeTable::fence(const scheduler::NodeFenced& output) {
   (void)it->second.rpc->notify(proto::NODE_FENCED, message);
 }
 
-void NodeTable::publish(const scheduler::NodeChanged& output) {
-  if (output.view.state != scheduler::NodeState::kAlive) {
-    os::log(os::LogLevel::kInfo, "node {} is {}: {}", output.view.node.short_hex(),
-            output.view.state == scheduler::NodeState::kDead ? "dead" : "suspect", output.why);
-  }
+void NodeTable::publish(base::Outbox<scheduler::NewsOutput>& due) {
+  if (due.empty()) return;
+  const std::vector<scheduler::NodeChanged> news = std::exchange(news_, {});
   proto::ClusterView view;
-  view.set_version(output.view.version);
-  *view.add_nodes() = info(output);
+  for (const auto& change : news) {
+    if (change.view.state != scheduler::NodeState::kAlive) {
+      os::log(os::LogLevel::kInfo, "node {} is {}: {}", change.view.node.short_hex(),
+              change.view.state == scheduler::NodeState::kDead ? "dead" : "suspect", change.why);
+    }
+    view.set_version(change.view.version);
+    *view.add_nodes() = info(change);
+  }
   each_channel([&](const NodeId&, rpc::Rpc& rpc) { (void)rpc.notify(proto::CLUSTER_VIEW, view); });
-  events_.changed(output.view);
+  for (const auto& change : news) events_.changed(change.view);
 }
 
 }  // namespace mobula::gcs

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/ids.h"
 #include "core/base/proto/control.pb.h"
@@ -11,10 +12,12 @@
 #include "core/os/event_loop.h"
 #include "core/rpc/rpc.h"
 #include "scheduler/membership.h"
+#include "scheduler/news_batch.h"
 
 namespace mobula::gcs {
 
-// The nodes of the cluster and their channels: runs the MembershipMachine, and publishes what it says.
+// The nodes of the cluster and their channels: runs the MembershipMachine, and publishes what it says when the
+// NewsBatch says so.
 class NodeTable {
  public:
   struct Events {
@@ -55,13 +58,15 @@ class NodeTable {
   void apply(base::Outbox<scheduler::MembershipOutput>& outputs);
   void accept(const scheduler::NodeAccepted& output);
   void fence(const scheduler::NodeFenced& output);
-  void publish(const scheduler::NodeChanged& output);
+  void publish(base::Outbox<scheduler::NewsOutput>& due);
   proto::NodeInfo info(const scheduler::NodeChanged& change) const;
   void arm();
 
   os::EventLoop& loop_;
   const Events events_;
   scheduler::MembershipMachine machine_;
+  scheduler::NewsBatch batch_{scheduler::NewsLimits{}};
+  std::vector<scheduler::NodeChanged> news_;  // Not told yet, oldest first.
   std::map<base::NodeId, Node> nodes_;
   os::EventLoop::Id timer_ = 0;
 };

@@ -3,7 +3,7 @@
 #   mobula_library(NAME target SOURCES a.cc ... DEPS other ...)
 #   mobula_executable(NAME target SOURCES ... DEPS ... [OUTPUT dir])
 #   mobula_test(NAME name SOURCES ... DEPS ... [LABELS ...] [TIMEOUT s] [ARGS ...] [ENV A=b ...] [HEAVY])
-#   mobula_fuzz(NAME fuzz_name SOURCES ... DEPS ...)
+#   mobula_fuzz(NAME fuzz_name SOURCES ... DEPS ... [PERCENT n])
 #   mobula_slurm_test(NAME name NODES n COMMAND program argument ... [TIMEOUT s] [ENV A=b ...] [LABELS ...])
 include_guard(GLOBAL)
 
@@ -128,9 +128,9 @@ function(mobula_test)
 endfunction()
 
 # A libFuzzer target.  Without MOBULA_FUZZ the same entry point gets a small driver, so that each test run feeds
-# it the corpus beside it (corpus/NAME) and some thousand deterministic inputs.
+# it the corpus beside it (corpus/NAME) and some thousand deterministic inputs; PERCENT of them where one takes long.
 function(mobula_fuzz)
-  cmake_parse_arguments(A "" "NAME" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(A "" "NAME;PERCENT" "SOURCES;DEPS" ${ARGN})
   set(corpus "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${A_NAME}")
   if(MOBULA_FUZZ)
     mobula_executable(NAME ${A_NAME} SOURCES ${A_SOURCES} DEPS ${A_DEPS} OUTPUT fuzz)
@@ -144,7 +144,7 @@ function(mobula_fuzz)
   mobula_executable(NAME ${A_NAME} SOURCES ${A_SOURCES} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.cc"
                     DEPS ${A_DEPS})
   if(MOBULA_TESTS)
-    mobula_add_test(NAME ${A_NAME} COMMAND ${A_NAME} "${corpus}" LABELS unit fuzz)
+    mobula_add_test(NAME ${A_NAME} COMMAND ${A_NAME} "${corpus}" ${A_PERCENT} LABELS unit fuzz)
     _mobula_join_labels(${A_NAME} unit)
   endif()
 endfunction()

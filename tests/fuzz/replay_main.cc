@@ -1,5 +1,6 @@
 // Drives a fuzz target without libFuzzer: each file of the corpus folder that is named, mutations of them, and
-// inputs of random bytes, all from one seed, so that every run of the tests feeds the same bytes.
+// inputs of random bytes, all from one seed, so that every run of the tests feeds the same bytes.  A second argument
+// says how many percent of them.
 
 #include <algorithm>
 #include <cstdint>
@@ -70,16 +71,17 @@ std::vector<Input> read_corpus(const char* folder) {
 int main(int argc, char** argv) {
   Random random(20'240'501);
   std::size_t fed = 0;
+  const int percent = argc > 2 ? std::atoi(argv[2]) : 100;
   const std::vector<Input> corpus = argc > 1 ? read_corpus(argv[1]) : std::vector<Input>{};
   for (const Input& seed : corpus) {
     feed(seed);
-    for (int i = 0; i < kMutationsPerInput; ++i, ++fed) {
+    for (int i = 0; i < kMutationsPerInput * percent / 100; ++i, ++fed) {
       Input input = seed;
       mutate(input, random);
       feed(input);
     }
   }
-  for (int i = 0; i < kRandomInputs; ++i, ++fed) {
+  for (int i = 0; i < kRandomInputs * percent / 100; ++i, ++fed) {
     Input input(below(random, kRandomBytesMax));
     for (auto& byte : input) byte = static_cast<std::uint8_t>(random());
     feed(input);

@@ -1,6 +1,8 @@
 #include "transport/shm/doorbell.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -22,6 +24,15 @@ base::Result<Doorbell> Doorbell::create() {
 }
 
 base::Result<PeerDoorbell> PeerDoorbell::open(const os::Fd& memory, os::Fd event) {
+  const int seals = ::fcntl(memory.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    return base::Error{base::Code::kInvalid, "a doorbell's memory file is not sealed against shrinking"};
+  }
+  // A pipe or a socket would block whoever rings, or end it with SIGPIPE; an eventfd has no type.
+  struct stat info {};
+  if (::fstat(event.get(), &info) != 0 || (info.st_mode & S_IFMT) != 0) {
+    return base::Error{base::Code::kInvalid, "a doorbell's event is no eventfd"};
+  }
   auto page = os::map_file(memory, 0, os::page_size(), os::Access::kReadWrite);
   if (!page) return page.error();
   return PeerDoorbell(std::move(event), *std::move(page));

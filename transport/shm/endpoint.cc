@@ -62,6 +62,7 @@ void ShmEndpoint::post(const Tag& tag, ConstBytes header, ConstBytes payload, Co
 // Writes what waits, requests and replies included.
 void ShmEndpoint::flush() {
   if (state_ != State::kOpen) return;
+  relay_.pump_answers(link_);
   if (!queue_.empty()) queue_.pump(link_, context_.done);
   if (queue_.empty() && relay_.wants_pump()) relay_.pump(link_);
   if (!queue_.empty() || relay_.wants_pump()) {

@@ -25,8 +25,8 @@ base::Error malformed(const char* what) {
 }
 
 base::Error error_of(const Frame& frame) {
-  if (frame.payload.empty()) return malformed("error");
-  const auto code = static_cast<base::Code>(frame.payload[0]);
+  const auto code = frame.payload.empty() ? base::Code{} : static_cast<base::Code>(frame.payload[0]);
+  if (code < base::Code::kInvalid || code > base::Code::kDenied) return malformed("error");
   return {code, std::string(base::as_string_view(frame.payload.subspan(1)))};
 }
 

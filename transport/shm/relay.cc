@@ -25,11 +25,6 @@ std::size_t part_bytes(Link& link, std::size_t left) {
   return std::min({left, kPartBytes, link.out().record_bytes_max() - sizeof(std::uint64_t)});
 }
 
-void answer(SendQueue& queue, Kind kind, std::uint64_t operation, base::Code code) {
-  const Outcome outcome{operation, static_cast<std::uint64_t>(code)};
-  queue.add_control(kind, base::object_bytes(outcome));
-}
-
 // A code that came over the wire.
 base::Code to_code(std::uint64_t code) {
   const bool known = code >= static_cast<std::uint64_t>(base::Code::kInvalid) &&
@@ -69,14 +64,15 @@ void Relay::end(std::uint64_t operation, Result<std::size_t> result, SendQueue& 
 Result<void> Relay::take(Kind kind, ConstBytes body, SendQueue& queue) {
   switch (kind) {
     case Kind::kGetPart: return take_get_part(body, queue);
-    case Kind::kPutPart: return take_put_part(body, queue);
+    case Kind::kPutPart: return take_put_part(body);
     case Kind::kGet:
     case Kind::kPut: {
       Access access{};
       if (body.size() != sizeof access) return broken("a request of the wrong length");
       std::memcpy(&access, body.data(), sizeof access);
-      if (serving_.size() + expected_.size() >= kOpenMax) return broken("too many requests");
-      kind == Kind::kGet ? serve(access, queue) : expect(access, queue);
+      // Answers that have not left count, too: a peer that asks and does not read has no memory of ours.
+      if (serving_.size() + expected_.size() + answers_.size() >= kOpenMax) return broken("too many requests");
+      kind == Kind::kGet ? serve(access) : expect(access);
       return {};
     }
     case Kind::kPutDone:
@@ -99,16 +95,20 @@ Result<void> Relay::take(Kind kind, ConstBytes body, SendQueue& queue) {
   }
 }
 
-void Relay::serve(const Access& access, SendQueue& queue) {
+void Relay::answer(Kind kind, std::uint64_t operation, base::Code code) {
+  answers_.push_back({kind, {operation, static_cast<std::uint64_t>(code)}});
+}
+
+void Relay::serve(const Access& access) {
   if (const auto bytes = regions_.find(access, os::Access::kReadOnly); !bytes) {
-    return answer(queue, Kind::kFailed, access.operation, bytes.error().code);
+    return answer(Kind::kFailed, access.operation, bytes.error().code);
   }
   serving_.push_back({access});
 }
 
-void Relay::expect(const Access& access, SendQueue& queue) {
+void Relay::expect(const Access& access) {
   if (const auto bytes = regions_.find(access, os::Access::kReadWrite); !bytes) {
-    return answer(queue, Kind::kFailed, access.operation, bytes.error().code);
+    return answer(Kind::kFailed, access.operation, bytes.error().code);
   }
   expected_.emplace(access.operation, Incoming{access});
 }
@@ -128,7 +128,7 @@ Result<void> Relay::take_get_part(ConstBytes body, SendQueue& queue) {
   return {};
 }
 
-Result<void> Relay::take_put_part(ConstBytes body, SendQueue& queue) {
+Result<void> Relay::take_put_part(ConstBytes body) {
   std::uint64_t id = 0;
   if (body.size() < sizeof id) return broken("a part without an operation");
   std::memcpy(&id, body.data(), sizeof id);
@@ -140,17 +140,30 @@ Result<void> Relay::take_put_part(ConstBytes body, SendQueue& queue) {
   // Looked up for each part: the region may have gone since.
   const auto memory = regions_.find(put.access, os::Access::kReadWrite);
   if (!memory) {
-    answer(queue, Kind::kFailed, id, memory.error().code);
+    answer(Kind::kFailed, id, memory.error().code);
     expected_.erase(it);
     return {};
   }
   std::memcpy(memory->data() + put.moved, part.data(), part.size());
   put.moved += part.size();
   if (put.moved < put.access.size) return {};
-  const Outcome outcome{id, 0};
-  queue.add_control(Kind::kPutDone, base::object_bytes(outcome));
+  answer(Kind::kPutDone, id, base::Code{});
   expected_.erase(it);
   return {};
+}
+
+bool Relay::pump_answers(Link& link) {
+  bool wrote = false;
+  while (!answers_.empty()) {
+    const Answer& answer = answers_.front();
+    std::byte* at = link.out().reserve(sizeof answer.outcome);
+    if (at == nullptr) return wrote;
+    std::memcpy(at, &answer.outcome, sizeof answer.outcome);
+    link.publish(pack({answer.kind, 0, 0}), sizeof answer.outcome);
+    answers_.pop_front();
+    wrote = true;
+  }
+  return wrote;
 }
 
 bool Relay::pump(Link& link) {
@@ -201,6 +214,7 @@ void Relay::fail(const base::Error& why) {
   waiting_.clear();
   putting_.clear();
   serving_.clear();
+  answers_.clear();
   expected_.clear();
 }
 

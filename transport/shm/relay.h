@@ -40,7 +40,9 @@ class Relay {
 
   // Streams parts while the ring takes them.  REQUIRES: the send queue is empty, so that requests go first.
   bool pump(Link& link);
-  bool wants_pump() const { return !serving_.empty() || !putting_.empty(); }
+  // Answers go whenever there is room: they are short, and whoever asked waits.
+  bool pump_answers(Link& link);
+  bool wants_pump() const { return !answers_.empty() || !serving_.empty() || !putting_.empty(); }
 
   void fail(const base::Error& why);
 
@@ -51,10 +53,15 @@ class Relay {
   };
   void ask(const Operation& operation, SendQueue& queue);
   void end(std::uint64_t operation, Result<std::size_t> result, SendQueue& queue);
-  void serve(const Access& access, SendQueue& queue);
-  void expect(const Access& access, SendQueue& queue);
+  struct Answer {
+    Kind kind = Kind::kFailed;  // Or kPutDone.
+    Outcome outcome{};
+  };
+  void answer(Kind kind, std::uint64_t operation, base::Code code);
+  void serve(const Access& access);
+  void expect(const Access& access);
   Result<void> take_get_part(ConstBytes body, SendQueue& queue);
-  Result<void> take_put_part(ConstBytes body, SendQueue& queue);
+  Result<void> take_put_part(ConstBytes body);
   bool pump_serving(Link& link);
   bool pump_putting(Link& link);
 
@@ -66,6 +73,7 @@ class Relay {
   std::deque<std::uint64_t> putting_;                     // Writes of ours whose parts are being sent.
   std::deque<Incoming> serving_;                          // The peer's reads, in order.
   std::unordered_map<std::uint64_t, Incoming> expected_;  // The peer's writes.
+  std::deque<Answer> answers_;                            // To its requests, until they have left.
 };
 
 }  // namespace mobula::transport::shm

@@ -30,8 +30,9 @@ class Intruder {
     channel_ = *connect_channel(loop_, address.substr(0, mark), options, callbacks);
   }
 
-  void hello(const Hello& hello, int file) {
-    const int fds[] = {file, bell_.memory().get(), bell_.event().get()};
+  void hello(const Hello& hello, int file) { hello_with(hello, file, bell_.memory().get(), bell_.event().get()); }
+  void hello_with(const Hello& hello, int file, int page, int event) {
+    const int fds[] = {file, page, event};
     ASSERT_TRUE(
         channel_->send(static_cast<std::uint16_t>(FrameType::kHello), 0, 0, base::object_bytes(hello), fds).ok());
   }
@@ -42,6 +43,7 @@ class Intruder {
   }
   void run() { loop_.run_once(base::Duration::zero()); }
   std::uint64_t cookie() const { return cookie_; }
+  const Doorbell& bell() const { return bell_; }
 
   static constexpr std::size_t kRing = 16384;
   Link link;
@@ -126,6 +128,44 @@ TEST_F(Hostile, AFileThatCanShrinkIsRefused) {
   const os::Fd file(::memfd_create("hostile", MFD_CLOEXEC));
   ASSERT_EQ(::ftruncate(file.get(), 1 << 20), 0);
   expect_refused_hello({Intruder(target_).cookie(), Intruder::kRing, {}}, file.get());
+}
+
+TEST_F(Hostile, ADoorbellThatCanShrinkIsRefused) {
+  const os::Fd file = *os::make_memory_file("hostile", link_file_bytes(Intruder::kRing));
+  const os::Fd page(::memfd_create("hostile", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(page.get(), 4096), 0);
+  Intruder intruder(target_);
+  intruder.hello_with({intruder.cookie(), Intruder::kRing, {}}, file.get(), page.get(), intruder.bell().event().get());
+  EXPECT_TRUE(run(intruder, [&] { return intruder.closed; }));
+  expect_service();
+}
+
+TEST_F(Hostile, APipeForAnEventIsRefused) {
+  const os::Fd file = *os::make_memory_file("hostile", link_file_bytes(Intruder::kRing));
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  const os::Fd read_end(pipe[0]), write_end(pipe[1]);
+  Intruder intruder(target_);
+  intruder.hello_with({intruder.cookie(), Intruder::kRing, {}}, file.get(), intruder.bell().memory().get(),
+                      write_end.get());
+  EXPECT_TRUE(run(intruder, [&] { return intruder.closed; }));
+  expect_service();
+}
+
+TEST_F(Hostile, APeerThatAsksAndDoesNotReadTheAnswersIsThrownOut) {
+  Intruder intruder(target_);
+  intruder.sound_hello();
+  ASSERT_TRUE(run(intruder, [&] { return intruder.welcomed; }));
+  const std::size_t before = target_.losses;
+  const Access access{9, 1, 12345, 0, 4096};  // No such region: each is refused at once.
+  EXPECT_TRUE(run(intruder, [&] {
+    for (std::byte* at; target_.losses == before && (at = intruder.link.out().reserve(sizeof access)) != nullptr;) {
+      std::memcpy(at, &access, sizeof access);
+      intruder.link.out().publish(pack({Kind::kGet, 0, 0}), sizeof access);
+    }
+    return target_.losses > before;
+  }));
+  expect_service();
 }
 
 TEST_F(Hostile, ARingOfAnOddOrHugeSizeIsRefused) {

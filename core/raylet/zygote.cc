@@ -137,11 +137,13 @@ void Zygote::kill(pid_t pid) {
 void Zygote::readable() {
   const auto alive = alive_;
   for (;;) {
-    ZygoteReport report;
-    const ssize_t n = ::recv(socket_.get(), &report, sizeof report, MSG_DONTWAIT);
+    std::array<std::byte, sizeof(ZygoteReport) + 1> packet;  // One more: a packet that is too long is told from others.
+    const ssize_t n = ::recv(socket_.get(), packet.data(), packet.size(), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (n != sizeof report) return lost();
-    take(report);
+    const auto report =
+        decode_report(base::ConstBytes(packet).first(static_cast<std::size_t>(std::max<ssize_t>(0, n))));
+    if (!report) return lost();
+    take(*report);
     if (!*alive) return;  // Whoever was told has destroyed us.
   }
 }

@@ -4,8 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <optional>
 #include <type_traits>
 
+#include "core/base/bytes.h"
 #include "core/base/ids.h"
 
 // What a raylet and its zygote say to each other: one fixed struct a packet, over a SOCK_SEQPACKET pair that nobody
@@ -42,5 +45,28 @@ static_assert(std::is_trivially_copyable_v<ZygoteRequest> && sizeof(ZygoteReques
 static_assert(std::is_trivially_copyable_v<ZygoteReport> && sizeof(ZygoteReport) == 24);
 
 inline constexpr std::size_t kForkDescriptors = 2;
+
+// A packet, or nullopt for what the other end never sends.  The zygote runs the user's program, and process groups are
+// killed by the numbers that it tells: those of a process are above 1, since kill() takes others for many.
+inline bool is_process(std::int64_t pid) { return pid > 1 && pid <= INT32_MAX; }
+
+inline std::optional<ZygoteRequest> decode_request(base::ConstBytes packet) {
+  ZygoteRequest request;
+  if (packet.size() != sizeof request) return std::nullopt;
+  std::memcpy(&request, packet.data(), sizeof request);
+  const bool forks = request.kind == ZygoteRequest::Kind::kFork;
+  if (!forks && (request.kind != ZygoteRequest::Kind::kKill || !is_process(request.pid))) return std::nullopt;
+  return request;
+}
+
+inline std::optional<ZygoteReport> decode_report(base::ConstBytes packet) {
+  ZygoteReport report;
+  if (packet.size() != sizeof report) return std::nullopt;
+  std::memcpy(&report, packet.data(), sizeof report);
+  const auto kind = report.kind;
+  if (kind < ZygoteReport::Kind::kHello || kind > ZygoteReport::Kind::kExited) return std::nullopt;
+  if (kind != ZygoteReport::Kind::kForkFailed && !is_process(report.pid)) return std::nullopt;
+  return report;
+}
 
 }  // namespace mobula::raylet

@@ -159,7 +159,7 @@ bool ZygoteLoop::receive(Packet& packet) {
       packet.output[have++] = os::Fd(fd);
     }
   }
-  if (static_cast<std::size_t>(n) != sizeof packet.request) {
+  if (!raylet::decode_request({reinterpret_cast<const std::byte*>(&packet.request), static_cast<std::size_t>(n)})) {
     closed_ = true;
     return false;
   }

@@ -15,7 +15,8 @@
 
 using namespace mobula;
 
-namespace {
+// As users name theirs: clang warns of types that only this file knows.
+namespace travellers {
 
 enum class Colour : std::uint8_t { kRed, kGreen };
 struct Point {
@@ -39,7 +40,14 @@ struct Hooked {
     ar(numbers, words, bits);
   }
 };
-using Value = std::tuple<Record, std::vector<Hooked>, std::unordered_map<std::uint8_t, float>, Array<std::int32_t, 2>>;
+
+}  // namespace travellers
+
+namespace {
+
+using travellers::Hooked;
+using Value = std::tuple<travellers::Record, std::vector<Hooked>, std::unordered_map<std::uint8_t, float>,
+                         Array<std::int32_t, 2>>;
 
 std::shared_ptr<std::byte> block_of(base::ConstBytes bytes) {
   constexpr std::align_val_t kAlign{runtime::kBufferAlign};

@@ -21,6 +21,8 @@ constexpr std::array kSettings{
     SettingInfo{"topology_file", "", "Switches, blocks and racks above the nodes, as in Slurm's topology.conf."},
     SettingInfo{"store_bytes", "auto",
                 "Object store of each node; auto: 30 % of the memory, divided by the nodes of a host."},
+    SettingInfo{"max_lineage_bytes", "1GiB",
+                "What each process keeps at most in order to run tasks again whose values are lost."},
     SettingInfo{"node_link", "auto", "What joins two nodes: auto, shm, sock or ucx."},
     SettingInfo{"interface", "",
                 "Where to listen for other hosts: a numeric address, a subnet (10.1.0.0/16) or an interface (ib0); "

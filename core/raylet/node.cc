@@ -194,6 +194,11 @@ Result<void> Node::open_data(proto::PeerHello& hello) {
   pulls_ = std::make_unique<PullDriver>(
       loop_, id_, *store_, std::move(*client), *data_,
       PullDriver::Ports{.peer = [this](const NodeId& peer) { return peers_->channel(peer); },
+                        .dead =
+                            [this](const NodeId& peer) {
+                              const auto* info = peers_->find(peer);
+                              return info != nullptr && info->state() == proto::NodeInfo::DEAD;
+                            },
                         .name = [this](const NodeId& peer) { return peers_->name_of(peer); }});
   return {};
 }

@@ -107,8 +107,9 @@ void PullDriver::start(const proto::Pull& request, rpc::Responder responder) {
 void PullDriver::ask_next(const ObjectId& object) {
   Pull& pull = pulls_.at(object);
   if (pull.holders.empty()) {
-    const Error lost{Code::kLost, "object " + object.short_hex() + " could not be brought here" +
-                                      (pull.said.empty() ? std::string(": no node is known to hold it") : pull.said)};
+    const Error lost{pull.may_be_there ? Code::kUnavailable : Code::kLost,
+                     "object " + object.short_hex() + " could not be brought here" +
+                         (pull.said.empty() ? std::string(": no node is known to hold it") : pull.said)};
     return finish(object, &lost);
   }
   pull.from = pull.holders.back();
@@ -187,6 +188,7 @@ void PullDriver::copied(const ObjectId& object, std::uint64_t number, Result<voi
 
 void PullDriver::holder_failed(const ObjectId& object, const Error& why) {
   Pull& pull = pulls_.at(object);
+  if (why.code != Code::kNotFound && !ports_.dead(pull.from)) pull.may_be_there = true;
   pull.said += "; node " + ports_.name(pull.from) + ": " + why.what;
   release(pull);
   ask_next(object);

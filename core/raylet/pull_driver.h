@@ -21,11 +21,13 @@ namespace mobula::raylet {
 // Brings objects of other nodes into this node's store, and keeps ours in place while others read them.
 //
 // A pull asks one holder after the other; each object is pulled once however many ask for it.  It ends with the object
-// sealed here as a secondary copy, or with an error that says what each holder said.
+// sealed here as a secondary copy, or with an error that says what each holder said: kLost when none has it any more,
+// kUnavailable when one that may have it could not be read.
 class PullDriver {
  public:
   struct Ports {
     std::function<rpc::Rpc*(const base::NodeId&)> peer;  // Null when it is dead or unknown.
+    std::function<bool(const base::NodeId&)> dead;       // Known to be so; what is not may have its copy still.
     std::function<std::string(const base::NodeId&)> name;
   };
   PullDriver(os::EventLoop& loop, const base::NodeId& self, StoreService& store, objstore::StoreClient client,
@@ -50,7 +52,8 @@ class PullDriver {
     std::uint64_t size = 0;
     std::vector<base::NodeId> holders;  // Still to be asked, the next one last.
     std::set<base::NodeId> asked;
-    std::string said;  // By holders that failed.
+    std::string said;           // By holders that failed.
+    bool may_be_there = false;  // One of them could not be asked.
     base::NodeId from;
     std::uint64_t remote_pin = 0;
     std::uint64_t remote_offset = 0;

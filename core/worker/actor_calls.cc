@@ -57,6 +57,18 @@ void ActorCalls::call(const ActorRef& ref, const FunctionEntry& method, const ba
   if (actor.max_pending_calls >= 0 && pending >= static_cast<std::size_t>(actor.max_pending_calls)) {
     return fail_call(task, too_many_pending(actor, pending));
   }
+  start(actor, task);
+}
+
+void ActorCalls::call_again(const ActorRef& actor, Task& task) {
+  task.target = Target::kActor;
+  task.actor = actor.state();
+  engine_.work_began();
+  if (down_) return fail_call(task, *down_);
+  start(*actor.state(), task);
+}
+
+void ActorCalls::start(ActorState& actor, Task& task) {
   if (actor.phase == ActorState::Phase::kDead) return fail_call(task, died(actor));
   // The steady state: nothing waits, the actor is there.
   if (actor.queue.empty() && actor.peer != nullptr && task.arguments.dependencies_.empty()) {

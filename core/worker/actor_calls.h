@@ -19,6 +19,8 @@ class ActorCalls final : public CallTracker {
 
   void call(const ActorRef& actor, const FunctionEntry& method, const base::TaskId& id, Arguments&& arguments,
             std::span<ObjectRef> out);
+  // A call that Calls::make_again() has made.
+  void call_again(const ActorRef& actor, Task& task);
   void cancel(Task& task, bool force, bool recursive);
   void on_reply(Peer& from, Task& task, const ReplyHeader& header, ConstBytes payload);
 
@@ -34,6 +36,7 @@ class ActorCalls final : public CallTracker {
  private:
   void arguments_ready(Task& task) override;
   void argument_failed(Task& task, const ErrorInfo& error) override;
+  void start(ActorState& actor, Task& task);
   void end_call(ActorState& actor, Task& task);
   void fail_call(Task& task, ErrorInfo error);
   void send(ActorState& actor, Task& task);

@@ -29,6 +29,12 @@ void ActorClient::call(const ActorRef& actor, const FunctionEntry& method, const
   if (state.phase == ActorState::Phase::kUnknown && !state.queue.empty()) directory_.subscribe(state);
 }
 
+void ActorClient::call_again(const ActorRef& actor, Task& task) {
+  calls_.call_again(actor, task);
+  ActorState& state = *actor.state();
+  if (state.phase == ActorState::Phase::kUnknown && !state.queue.empty()) directory_.subscribe(state);
+}
+
 Result<ActorRef> ActorClient::get_named(Engine::Lock& lock, const std::string& name, const std::string& ns) {
   proto::ActorQuery query;
   query.set_name(name);

@@ -29,6 +29,7 @@ class ActorClient {
   }
   void call(const ActorRef& actor, const FunctionEntry& method, const base::TaskId& id, Arguments&& arguments,
             std::span<ObjectRef> out);
+  void call_again(const ActorRef& actor, Task& task);
   void cancel(Task& task, bool force, bool recursive) { calls_.cancel(task, force, recursive); }
   void kill(ActorState& actor, bool no_restart);
 

@@ -31,6 +31,10 @@ class CallQueue {
     const auto at = std::ranges::find_if(calls_, [&](const RunningCall* c) { return wanted(*c); });
     return at == calls_.end() ? nullptr : take_at(static_cast<std::size_t>(at - calls_.begin()));
   }
+  template <class Wanted>
+  bool any(Wanted&& wanted) const {
+    return std::ranges::any_of(calls_, [&](const RunningCall* c) { return wanted(*c); });
+  }
   // Takes each call that `wanted` is true of, in order, and hands it to `f`.
   template <class Wanted, class F>
   void take_each(Wanted&& wanted, F&& f) {

@@ -11,7 +11,29 @@ void append_references(const Task& task, std::vector<ObjectRef>& refs) {
   refs.insert(refs.end(), task.arguments.contained_.begin(), task.arguments.contained_.end());
 }
 
+// Whether one of the results in the reply lies in a store.
+bool leaves_in_store(ConstBytes payload, std::uint16_t returns) {
+  base::Cursor in(payload);
+  for (std::uint16_t i = 0; i < returns; ++i) {
+    const auto head = in.get<Returned>();
+    if (!in.ok()) return false;
+    if (head.place == Place::kStore) return true;
+    (void)in.take(head.size);
+  }
+  return false;
+}
+
 }  // namespace
+
+// Before anybody waits for them: an owner that is known to be gone makes its object an error here and now, and what is
+// lost is looked for.
+void Calls::look_for_arguments(Task& task) {
+  for (const Arguments::Dependency& d : task.arguments.dependencies_) {
+    LocalObject& object = local(d.ref);
+    if (object.status() == ObjectStatus::kPending && object.borrowed()) references_.values().ask_owner(object);
+    if (object.status() == ObjectStatus::kRemote) references_.values().seek_if_lost(object);
+  }
+}
 
 Task& Calls::make(const FunctionEntry& function, const base::TaskId& id, Arguments&& arguments,
                   std::span<ObjectRef> out) {
@@ -20,11 +42,7 @@ Task& Calls::make(const FunctionEntry& function, const base::TaskId& id, Argumen
   task.id = id;
   task.arguments = std::move(arguments);
   task.returns = static_cast<std::uint16_t>(out.size());
-  // Before anybody waits for them: an owner that is known to be gone makes its object an error here and now.
-  for (const Arguments::Dependency& d : task.arguments.dependencies_) {
-    LocalObject& object = local(d.ref);
-    if (object.status() == ObjectStatus::kPending && object.borrowed()) references_.values().ask_owner(object);
-  }
+  look_for_arguments(task);
   for (std::size_t i = 0; i < out.size(); ++i) {
     LocalObject* object = references_.make(base::object_of(id, static_cast<std::uint32_t>(i + 1)));
     object->task = task.handle();
@@ -35,6 +53,32 @@ Task& Calls::make(const FunctionEntry& function, const base::TaskId& id, Argumen
       task.more_results.push_back(out[i]);
     }
   }
+  return task;
+}
+
+Task& Calls::make_again(const FunctionEntry& function, const base::TaskId& id, Arguments&& arguments,
+                        std::uint16_t returns) {
+  Task& task = tasks_.make();
+  task.function = &function;
+  task.id = id;
+  task.again = true;
+  task.arguments = std::move(arguments);
+  task.returns = returns;
+  for (std::uint32_t i = 1; i <= returns; ++i) {
+    ObjectRef ref = references_.find(base::object_of(id, i));
+    if (!ref) {
+      ref = ObjectRef(references_.make(base::object_of(id, i)));
+      local(ref).made = true;
+      local(ref).task = task.handle();
+      references_.list(local(ref));
+    }
+    if (i == 1) {
+      task.result = std::move(ref);
+    } else {
+      task.more_results.push_back(std::move(ref));
+    }
+  }
+  look_for_arguments(task);
   return task;
 }
 
@@ -123,7 +167,7 @@ bool Calls::read_results(Task& task, Peer& from, const ReplyHeader& header, Cons
     Value v;
     if (!ObjectValues::read_described(in, v.head, v.bytes, v.holders)) return;
     local(result).task = LocalObject::kNoTask;
-    references_.values().settle_described(local(result), v.head, v.bytes, std::move(v.holders));
+    references_.values().settle_result(local(result), v.head, v.bytes, v.holders);
   };
   if (header.returns != task.returns) return false;
   task.each_result(settle);
@@ -132,6 +176,11 @@ bool Calls::read_results(Task& task, Peer& from, const ReplyHeader& header, Cons
 }
 
 bool Calls::succeed(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload) {
+  if (task.again) {
+    history_->ended_again(task);
+  } else if (leaves_in_store(payload, header.returns)) {
+    history_->keep(task);
+  }
   const bool ok = read_results(task, from, header, payload);
   if (!ok) {
     ErrorInfo error;
@@ -140,9 +189,7 @@ bool Calls::succeed(Task& task, Peer& from, const ReplyHeader& header, ConstByte
     error.function = name_of(task);
     error.pid = from.address.pid;
     task.each_result([&](ObjectRef& r) {
-      if (r->settled()) return;
-      local(r).settle_error(error);
-      references_.values().settled(local(r));
+      if (!local(r).has_value()) references_.values().fail(local(r), error);
     });
   }
   tasks_.release(task);
@@ -154,11 +201,14 @@ void Calls::fail(Task& task, ErrorInfo error) {
   error.attempt = task.attempt;
   metrics_.calls_failed.add();
   forget_arguments(task);
+  if (task.again) {
+    error = history_->loss(task, std::move(error));
+    history_->ended_again(task);
+  }
   task.each_result([&](ObjectRef& r) {
-    if (r->settled()) return;
+    if (local(r).has_value()) return;
     local(r).task = LocalObject::kNoTask;
-    local(r).settle_error(error);
-    references_.values().settled(local(r));
+    references_.values().fail(local(r), error);
   });
   tasks_.release(task);
 }

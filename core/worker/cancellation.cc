@@ -19,7 +19,8 @@ void Cancellation::cancel(Task& task, Force force, Reach reach) {
 void Cancellation::cancel_children(const CallScope& parent, Force force) {
   std::vector<base::TaskId> ids;
   ids.reserve(parent.children);
-  for (std::uint64_t n = 1; n <= parent.children; ++n) ids.push_back(base::derive<base::TaskId>(parent.task, n));
+  const base::TaskId origin = origin_of(parent);
+  for (std::uint64_t n = 1; n <= parent.children; ++n) ids.push_back(base::derive<base::TaskId>(origin, n));
   std::ranges::sort(ids);
   std::vector<std::uint64_t> children;  // By handle: the end of one may be the end of another.
   tasks_.each_live([&](Task& task) {

@@ -55,7 +55,7 @@ void Dispatch::message(Peer& from, Hot type, base::ConstBytes header, base::Cons
       if (read_header(header, cancel)) return p_->executor.on_take_back(from);
       break;
     case Hot::kObjectGet:
-      if (read_header(header, object)) return p_->references.values().on_object_get(from, object);
+      if (read_header(header, object) && p_->references.values().on_object_get(from, object, payload)) return;
       break;
     case Hot::kObjectValue:
       if (read_header(header, object)) return p_->references.values().on_object_value(object, payload);

@@ -152,9 +152,20 @@ void Executor::give_cpu_back() {
   if (cpu_given_back_) return;
   cpu_given_back_ = true;
   if (!actor_.exists()) {
-    queue_.take_each([](const RunningCall&) { return true; }, [this](RunningCall& call) { send_back(call); });
+    // What waits for a value that is made again would wait elsewhere as well.
+    queue_.take_each([](const RunningCall& call) { return !call.waits_for_lost(); },
+                     [this](RunningCall& call) { send_back(call); });
   }
   (void)p_.raylet.rpc().notify(proto::BLOCKED, proto::Empty());
+}
+
+// Whoever makes the value again may need this CPU: nothing else may be there.
+void Executor::argument_sought() {
+  if (executing_ == 0 && waits_for_lost()) give_cpu_back();
+}
+
+bool Executor::waits_for_lost() const {
+  return queue_.any([](const RunningCall& call) { return call.waits_for_lost(); });
 }
 
 void Executor::take_cpu() {
@@ -228,7 +239,7 @@ void Executor::run() {
     p_.engine.wait(
         lock, [this] { return has_work(); }, std::nullopt,
         [this] {
-          if (suspended_ != 0 && executing_ == 0) give_cpu_back();
+          if (executing_ == 0 && (suspended_ != 0 || waits_for_lost())) give_cpu_back();
         });
     take_cpu();
     if (exiting_ && queue_.empty() && running_.empty() && continuations_.empty()) ::_exit(0);

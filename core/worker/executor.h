@@ -40,6 +40,7 @@ class Executor {
         saves_(parts.engine, actor_, parts.saved_state) {
     p_.references.borrows().on_handed_over(
         [this](Peer& to, std::uint64_t call) { replies_.on_references_held(to, call); });
+    p_.references.values().on_sought([this] { argument_sought(); });
   }
 
   // The worker's main loop: never returns.
@@ -82,6 +83,8 @@ class Executor {
  private:
   static constexpr int kSuspendedMaxDefault = 1000;  // Coroutine calls under way at once, where nothing else is said.
 
+  void argument_sought();
+  bool waits_for_lost() const;
   void give_cpu_back();
   void take_cpu();
   void send_back(RunningCall& call);

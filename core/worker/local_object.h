@@ -41,6 +41,10 @@ class LocalObject final : public ObjectState {
   // What only some objects have.
   struct More {
     std::vector<base::NodeId> holders;  // Nodes with a copy; the first is the primary.
+    std::vector<base::NodeId> gone;     // Nodes that had one, of this epoch.
+    std::uint32_t epoch = 0;            // How often all copies had been lost before those of `holders` were made.
+    int pull_failures = 0;              // In a row,
+    bool backs_off = false;             // and the next pull begins later.
     std::vector<ObjectRef> contained;   // References inside the value, held with it.
     std::vector<Peer*> asking;          // Asked for the value before it was there.
     Peer* owner = nullptr;              // Of a borrowed object.
@@ -56,11 +60,15 @@ class LocalObject final : public ObjectState {
   More* more_if_any() { return more_.get(); }
 
   bool has_waiters() const { return waiters_ != nullptr; }
+  // Somebody waits for its value, here or elsewhere.
+  bool is_wanted() const { return has_waiters() || (more_ != nullptr && !more_->asking.empty()); }
   bool borrowed() const { return more_ != nullptr && more_->owner != nullptr; }
   std::uint64_t size() const { return size_; }
   // True once the last drop must go through the engine: the object is listed, or lies in a store.
   bool entangled() const { return entangled_.load(std::memory_order_acquire); }
   void entangle() { entangled_.store(true, std::memory_order_release); }
+  // Where there is a value, as far as is known.
+  bool has_value() const { return settled() && !sought; }
   bool has_references() const { return references_.load(std::memory_order_acquire) != 0; }
 
   void add_waiter(Waiter& waiter) {
@@ -88,6 +96,8 @@ class LocalObject final : public ObjectState {
   std::atomic<bool> drop_queued{false};
   bool listed = false;
   bool in_store = false;  // Our own node's store has a copy that we must free.
+  bool made = false;      // A result of a task of ours that can be run again (lineage.h).
+  bool sought = false;    // kRemote, and no copy is known: its owner looks for one, or has it made again.
 
  private:
   void publish(ObjectStatus status) { status_.store(status, std::memory_order_release); }

@@ -12,10 +12,11 @@ namespace mobula::runtime {
 inline constexpr std::uint8_t kMessageVersion = 2;
 
 enum class Hot : std::uint16_t {
-  kCall = 1,     // CallHeader; payload: arguments, then dependencies.
-  kReply,        // ReplyHeader; payload: one Returned per return, or an encoded ErrorInfo.
-  kCancel,       // CancelHeader.
-  kObjectGet,    // ObjectHeader: borrower to owner, answered once the object settles.
+  kCall = 1,   // CallHeader; payload: arguments, then dependencies.
+  kReply,      // ReplyHeader; payload: one Returned per return, or an encoded ErrorInfo.
+  kCancel,     // CancelHeader.
+  kObjectGet,  // ObjectHeader: borrower to owner, answered once there is a value.  Payload: none, or the epoch and the
+               // NodeIds of copies that are gone.
   kObjectValue,  // ObjectHeader; payload: one Returned, or an encoded ErrorInfo.
   kTell,         // TellHeader; payload: StatementWires (docs/protocols/ownership.md).  Repeated until answered.
   kTold,         // TellHeader; payload: AnswerWires.
@@ -66,8 +67,8 @@ struct Returned {
   Place place = Place::kInline;
   std::uint8_t holders = 0;  // kStore: NodeIds that follow.
   std::uint16_t reserved = 0;
-  std::uint32_t reserved2 = 0;
-  std::uint64_t size = 0;  // Of the payload.
+  std::uint32_t epoch = 0;  // kStore: how often its copies had all been lost before these were made.
+  std::uint64_t size = 0;   // Of the payload.
 };
 static_assert(sizeof(Returned) == 16);
 

@@ -73,8 +73,10 @@ base::Result<std::unique_ptr<Process>> Process::join(const ProcessOptions& optio
   auto store =
       objstore::StoreClient::attach(std::move(r.store_descriptors[0]), std::move(r.store_descriptors[1]), r.store_slot);
   if (!store) return store.error();
+  const auto lineage_bytes = p.raylet_->settings().bytes("max_lineage_bytes");
+  if (!lineage_bytes) return lineage_bytes.error();
   p.attach_spin_page(r.spin_page);
-  p.build_parts(std::move(*store), options.collectives);
+  p.build_parts(std::move(*store), options.collectives, *lineage_bytes);
   if (p.metrics_.file().valid()) {
     const int page = p.metrics_.file().get();
     (void)p.raylet_->rpc().notify(proto::METRICS_PAGE, proto::Empty(), {&page, 1});
@@ -92,12 +94,15 @@ void Process::attach_spin_page(const os::Fd& page) {
   spin_tokens_ = SpinTokens::attach({spin_page_.data(), spin_page_.size()});
 }
 
-void Process::build_parts(objstore::StoreClient store, const Collectives::Options& collectives) {
+void Process::build_parts(objstore::StoreClient store, const Collectives::Options& collectives,
+                          std::uint64_t lineage_bytes_max) {
   store_ = std::make_unique<LocalStore>(engine_, *raylet_, std::move(store));
   references_ = std::make_unique<References>(engine_, *links_, *raylet_, *store_, metrics_);
   calls_ = std::make_unique<Calls>(tasks_, *links_, *references_, metrics_);
   submitter_ = std::make_unique<Submitter>(engine_, *calls_, *links_, *raylet_);
   actors_ = std::make_unique<ActorClient>(engine_, *calls_, *links_, *references_, *raylet_);
+  lineage_ = std::make_unique<Lineage>(Lineage::Parts{*calls_, *references_, *submitter_, *actors_, metrics_},
+                                       lineage_bytes_max);
   cancellation_ = std::make_unique<Cancellation>(tasks_, *submitter_, *actors_);
   executor_ = std::make_unique<Executor>(
       Executor::Parts{engine_, *links_, *references_, *store_, *raylet_, *cancellation_, metrics_, saved_state_});
@@ -112,7 +117,8 @@ void Process::build_parts(objstore::StoreClient store, const Collectives::Option
   news_ = std::make_unique<RayletNews>(
       RayletNews::Parts{engine_, *links_, *raylet_, *references_, *submitter_, *actors_, *executor_, *time_left_},
       is_driver_ ? RayletNews::Reader::kDriver : RayletNews::Reader::kWorker);
-  dispatch_.begin({engine_, *links_, *references_, *calls_, *submitter_, *actors_, *executor_, *collectives_, metrics_});
+  dispatch_.begin(
+      {engine_, *links_, *references_, *calls_, *submitter_, *actors_, *executor_, *collectives_, metrics_});
   news_->serve();
 }
 

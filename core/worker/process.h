@@ -14,6 +14,7 @@
 #include "core/worker/dispatch.h"
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
+#include "core/worker/lineage.h"
 #include "core/worker/links.h"
 #include "core/worker/local_store.h"
 #include "core/worker/preemption.h"
@@ -112,7 +113,8 @@ class Process final : public Runtime {
   Process(const ProcessOptions& options, CallScope root);
 
   void attach_spin_page(const os::Fd& page);
-  void build_parts(objstore::StoreClient store, const Collectives::Options& collectives);
+  void build_parts(objstore::StoreClient store, const Collectives::Options& collectives,
+                   std::uint64_t lineage_bytes_max);
 
   const bool is_driver_;
   base::JobId job_;
@@ -134,6 +136,7 @@ class Process final : public Runtime {
   std::unique_ptr<Calls> calls_;
   std::unique_ptr<Submitter> submitter_;
   std::unique_ptr<ActorClient> actors_;
+  std::unique_ptr<Lineage> lineage_;
   std::unique_ptr<Cancellation> cancellation_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Collectives> collectives_;

@@ -22,6 +22,10 @@ ProcessMetrics ProcessMetrics::create() {
   m.pulls = names.counter("pulls");
   m.puts = names.counter("puts");
   m.peers_lost = names.counter("peers_lost");
+  m.calls_again = names.counter("calls_again");
+  m.lineage_bytes = names.gauge("lineage_bytes");
+  m.lineage_let_go = names.counter("lineage_let_go");
+  m.objects_hopeless = names.counter("objects_hopeless");
   return m;
 }
 

@@ -23,6 +23,10 @@ class ProcessMetrics {
   base::Counter pulls;
   base::Counter puts;
   base::Counter peers_lost;
+  base::Counter calls_again;       // Run once more since their values were lost.
+  base::Gauge lineage_bytes;       // Kept to run calls again.
+  base::Counter lineage_let_go;    // Calls that cannot be run again, since there was more than max_lineage_bytes.
+  base::Counter objects_hopeless;  // Lost for good.
 
   const os::Fd& file() const { return file_; }
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/os/process.h"
+
 namespace mobula::runtime {
 namespace {
 
@@ -69,6 +71,15 @@ Result<std::unique_ptr<RayletLink>> RayletLink::open(os::EventLoop& loop, const 
   if (!*answer) return answer->error();
   link->registration_ = std::move(**answer);
   return link;
+}
+
+base::Settings RayletLink::settings() const {
+  base::Settings settings;
+  for (const auto& [key, value] : registration_.settings) {
+    (void)settings.set(key, value, base::SettingSource::kFile, "");
+  }
+  (void)settings.take_environment(os::environment());
+  return settings;
 }
 
 void RayletLink::on_closed(std::function<void(const Error&)> closed) {

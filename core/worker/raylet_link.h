@@ -9,6 +9,7 @@
 
 #include "core/base/ids.h"
 #include "core/base/proto/control.pb.h"
+#include "core/base/settings.h"
 #include "core/os/event_loop.h"
 #include "core/rpc/rpc.h"
 #include "core/worker/address.h"
@@ -43,6 +44,8 @@ class RayletLink {
                                                         const proto::Register& registration, base::Time deadline);
 
   Registration& registration() { return registration_; }
+  // The node's, unless this process was told otherwise.
+  base::Settings settings() const;
   rpc::Rpc& rpc() { return *rpc_; }
   // The raylet has gone; told once.
   void on_closed(std::function<void(const base::Error&)> closed);

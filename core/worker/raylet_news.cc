@@ -73,14 +73,7 @@ RayletNews::~RayletNews() {
 }
 
 // The node's, unless this process was told otherwise.
-bool RayletNews::setting(const std::string& key) const {
-  base::Settings settings;
-  const auto& told = p_.raylet.registration().settings;
-  if (const auto it = told.find(key); it != told.end())
-    (void)settings.set(key, it->second, base::SettingSource::kFile, "");
-  (void)settings.take_environment(os::environment());
-  return settings.flag(key);
-}
+bool RayletNews::setting(const std::string& key) const { return p_.raylet.settings().flag(key); }
 
 void RayletNews::take_lines(proto::LogLines&& lines) {
   base::Outbox<FoldedLine> out;

@@ -56,7 +56,9 @@ void References::finish_drop(LocalObject& object) {
     free_copies(object);
   }
   const auto on_gone = object.more_if_any() != nullptr ? std::move(object.more().on_gone) : nullptr;
+  const std::optional<ObjectId> made = object.made ? std::optional(object.id()) : std::nullopt;
   delete &object;  // Contained references are dropped in turn.
+  if (made) made_dropped_(*made);
   if (on_gone) on_gone();
 }
 
@@ -79,7 +81,7 @@ void References::on_peer_lost(Peer& peer, std::span<const ObjectRef> covered) {
     LocalObject::More* more = object.more_if_any();
     if (more == nullptr) return;
     // Where a copy lies somewhere, fetch() finds out.
-    if (more->owner == &peer && !object.settled()) orphans.push_back(ObjectRef(&object));
+    if (more->owner == &peer && !object.has_value()) orphans.push_back(ObjectRef(&object));
     std::erase(more->asking, &peer);
   });
   for (const ObjectRef& ref : orphans) values_.fail_orphan(local(ref), peer);
@@ -87,16 +89,12 @@ void References::on_peer_lost(Peer& peer, std::span<const ObjectRef> covered) {
 }
 
 void References::on_node_dead(const base::NodeId& node, const std::string& why) {
-  std::vector<ObjectRef> gone;
+  values_.note_dead(node, why);
+  std::vector<ObjectRef> lost;
   table_.each([&](LocalObject& object) {
-    LocalObject::More* more = object.more_if_any();
-    if (more == nullptr || std::erase(more->holders, node) == 0 || !more->holders.empty()) return;
-    if (object.status() == ObjectStatus::kRemote) gone.push_back(ObjectRef(&object));
+    if (values_.strike(object, node) && object.is_wanted()) lost.push_back(ObjectRef(&object));
   });
-  for (const ObjectRef& ref : gone) {
-    values_.fail(local(ref), values_.lost(local(ref), "the only copy of this object was on a node that has died",
-                                          {"node " + node.short_hex() + ": " + why}));
-  }
+  for (const ObjectRef& ref : lost) values_.fetch(local(ref));
 }
 
 void References::fail_all(const ErrorInfo& error) {

@@ -51,6 +51,8 @@ class References {
 
   // `covered`: see Borrows.
   void on_peer_lost(Peer& peer, std::span<const ObjectRef> covered);
+  // What to do when the last reference to a result of a task that can be run again is gone.
+  void on_made_dropped(std::function<void(const ObjectId&)> then) { made_dropped_ = std::move(then); }
   void on_node_dead(const base::NodeId& node, const std::string& why);
   // Everything unsettled ends with this error.
   void fail_all(const ErrorInfo& error);
@@ -68,6 +70,7 @@ class References {
   ObjectTable table_;
   ObjectValues values_;
   Borrows borrows_;
+  std::function<void(const ObjectId&)> made_dropped_;
   std::atomic<LocalObject*> dropped_{nullptr};
 };
 

@@ -91,6 +91,14 @@ bool RunningCall::read_dependency(base::Cursor& in, Dependency& dependency, Argu
   return true;
 }
 
+bool RunningCall::waits_for_lost() const {
+  if (state != State::kWaiting) return false;
+  for (std::size_t i = 0; i < dependency_count_; ++i) {
+    if (dependencies_[i].ref && local(dependencies_[i].ref).sought) return true;
+  }
+  return false;
+}
+
 void RunningCall::Dependency::object_ready(LocalObject& object) {
   if (object.status() == ObjectStatus::kError) {
     call->executor_.argument_lost(*call, object.error());

@@ -47,6 +47,8 @@ class RunningCall final : public Invocation {
   std::shared_ptr<Invocation> suspend() override;
   bool cancelled() const override { return cancelled_flag.load(std::memory_order_relaxed); }
 
+  // It waits for an argument that its owner has made again.
+  bool waits_for_lost() const;
   // A reference that came in an argument of this call.
   void note_adopted(const ObjectRef& ref) { adopted.push_back(ref); }
 

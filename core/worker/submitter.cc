@@ -84,6 +84,13 @@ void Submitter::submit(const FunctionEntry& function, OptionsHandle options, con
                        Arguments&& arguments, std::span<ObjectRef> out) {
   Task& task = calls_.make(function, id, std::move(arguments), out);
   task.options = options;
+  task.retries = max_retries(task);
+  start(task);
+}
+
+void Submitter::submit_again(Task& task) { start(task); }
+
+void Submitter::start(Task& task) {
   engine_.work_began();
   if (down_) return argument_failed(task, *down_);
   if (task.arguments.failure_ != nullptr) {
@@ -95,9 +102,8 @@ void Submitter::submit(const FunctionEntry& function, OptionsHandle options, con
 
 void Submitter::arguments_ready(Task& task) {
   task.state = Task::State::kReady;
-  const int retries = options_[task.options].max_retries;
   const scheduler::Submit input{task.slot, task.options,
-                                retries < 0 ? scheduler::kRetryForever : static_cast<std::uint32_t>(retries),
+                                task.retries < 0 ? scheduler::kRetryForever : static_cast<std::uint32_t>(task.retries),
                                 options_[task.options].estimate.value_or(base::Duration::zero())};
   if (carrying_out_) {
     later_.push_back(input);
@@ -166,7 +172,7 @@ void Submitter::do_output(const scheduler::SubmitOutput& output) {
                  [this](const scheduler::ReturnLease& o) { return_lease(o); },
                  [this](const scheduler::Retry& o) {
                    Task& task = calls_.tasks().at(o.task);
-                   task.attempt = o.attempt;
+                   task.attempt = task.first_attempt + o.attempt;
                    task.state = Task::State::kReady;
                    task.worker = nullptr;
                  },
@@ -177,7 +183,7 @@ void Submitter::do_output(const scheduler::SubmitOutput& output) {
 
 void Submitter::push(const scheduler::Push& push) {
   Task& task = calls_.tasks().at(push.task);
-  task.attempt = push.attempt;
+  task.attempt = task.first_attempt + push.attempt;
   Lease& lease = leases_[push.worker];
   if (lease.peer->lost) {
     task.state = Task::State::kInFlight;  // on_peer_lost() has told or tells the machine.

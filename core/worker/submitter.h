@@ -24,6 +24,9 @@ class Submitter final : public CallTracker {
   OptionsHandle intern(const TaskSpecOptions& options);
   void submit(const FunctionEntry& function, OptionsHandle options, const base::TaskId& id, Arguments&& arguments,
               std::span<ObjectRef> out);
+  // A call that Calls::make_again() has made.
+  void submit_again(Task& task);
+  std::int64_t max_retries(const Task& task) const { return options_[task.options].max_retries; }  // -1: for ever.
   void cancel(Task& task, bool force, bool recursive);
 
   // A reply to a task in flight.
@@ -55,6 +58,7 @@ class Submitter final : public CallTracker {
 
   void arguments_ready(Task& task) override;
   void argument_failed(Task& task, const ErrorInfo& error) override;
+  void start(Task& task);
   void run(scheduler::SubmitInput input);
   void carry_out();
   void do_output(const scheduler::SubmitOutput& output);

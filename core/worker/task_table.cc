@@ -70,7 +70,7 @@ bool await_arguments(Task& task, CallTracker& tracker) {
   std::unordered_set<const LocalObject*> watched;
   for (std::size_t i = 0; i < dependencies.size(); ++i) {
     LocalObject& object = local(dependencies[i].ref);
-    if (object.settled() || !watched.insert(&object).second) continue;
+    if (object.has_value() || !watched.insert(&object).second) continue;
     if (task.waiters == nullptr) task.waiters = std::make_unique<ArgumentWaiter[]>(dependencies.size());
     task.waiters[i].task = &task;
     task.waiters[i].tracker = &tracker;

@@ -32,10 +32,13 @@ struct Task {
   State state = State::kFree;
   Target target = Target::kTask;
   bool cancelled = false;
+  bool again = false;  // Its value was there and is lost.
   std::uint16_t returns = 1;
   OptionsHandle options = 0;
   std::uint32_t attempt = 0;
-  std::uint32_t unresolved = 0;  // Arguments without a value.
+  std::uint32_t first_attempt = 0;  // Not 0: run again.
+  std::int64_t retries = 0;         // Of tasks, after the first attempt; -1: for ever.
+  std::uint32_t unresolved = 0;     // Arguments without a value.
   const FunctionEntry* function = nullptr;
   base::TaskId id;
   Arguments arguments;

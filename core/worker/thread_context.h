@@ -20,6 +20,12 @@ struct CallScope {
   RunningCall* call = nullptr;  // Null outside tasks.
 };
 
+// What the ids of its calls and puts derive from: a run of its own for each attempt, since what a task owns dies with
+// the worker that ran it, and a second run's objects are other ones.
+inline base::TaskId origin_of(const CallScope& scope) {
+  return scope.attempt == 0 ? scope.task : base::derive<base::TaskId>(scope.task, ~std::uint64_t{0} - scope.attempt);
+}
+
 // Null on threads that run no task.
 CallScope*& current_scope();
 
@@ -36,9 +42,9 @@ class Scopes {
   }
 
   // Under the engine's lock.
-  base::TaskId next_task() { return base::derive<base::TaskId>(mine().task, ++mine().children); }
-  base::ActorId next_actor() { return base::derive<base::ActorId>(mine().task, ++mine().children); }
-  base::ObjectId next_put() { return base::object_of(mine().task, base::kPutIndex + ++mine().puts); }
+  base::TaskId next_task() { return base::derive<base::TaskId>(origin_of(mine()), ++mine().children); }
+  base::ActorId next_actor() { return base::derive<base::ActorId>(origin_of(mine()), ++mine().children); }
+  base::ObjectId next_put() { return base::object_of(origin_of(mine()), base::kPutIndex + ++mine().puts); }
 
  private:
   CallScope root_;

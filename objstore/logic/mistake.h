@@ -4,7 +4,7 @@
 
 namespace mobula::objstore {
 
-// Known ways to get ownership wrong: what the museum plants, to see that the simulator finds it.
+// Known ways to get ownership and lineage wrong: what the museum plants, to see that the simulator finds it.
 enum class Mistake : std::uint8_t {
   kNone,
   kReleaseSentOnce,           // Not repeated when it is lost.
@@ -30,6 +30,17 @@ enum class Mistake : std::uint8_t {
   kCoveredForgotten,          // The caller's death leaves its arguments held by nobody.
   kDeadAreBelieved,           // A late borrow of a dead process is taken as new.
   kOwnerDeathForgotten,       // Goes on waiting for the dead owner's answer.
+
+  // Of lineage.
+  kSecondLossSwallowed,        // The end of a re-run is not noted: what is lost after it is taken as under way.
+  kArgumentsNotMadeAgain,      // A task runs again without those whose values it needs.
+  kMakersLast,                 // A task runs again before those whose values it needs.
+  kRunsTwiceAtOnce,            // A second word of the loss runs it a second time.
+  kRetriesNotCounted,          // Runs again without end.
+  kLineageDiesWithItsResults,  // What others are made from is forgotten with its last reference.
+  kLineageNeverForgotten,      // Is kept when nobody can want it any more.
+  kLineageWithoutBound,        // Nothing is let go of when there is too much.
+  kHopelessNotTold,            // Whoever waits for it waits without end.
   kCount,
 };
 

@@ -1,6 +1,7 @@
 #include "tests/sim/museum/museum.h"
 
 #include "objstore/logic/planted.h"
+#include "tests/sim/lineage_world.h"
 #include "tests/sim/own_world.h"
 
 namespace mobula::sim {
@@ -33,6 +34,15 @@ constexpr Exhibit kExhibits[] = {
     {Mistake::kCoveredForgotten, "covered forgotten", 28},
     {Mistake::kDeadAreBelieved, "dead are believed", 68},
     {Mistake::kOwnerDeathForgotten, "owner death forgotten", 1},
+    {Mistake::kSecondLossSwallowed, "second loss swallowed", 1},
+    {Mistake::kArgumentsNotMadeAgain, "arguments not made again", 1},
+    {Mistake::kMakersLast, "makers last", 1},
+    {Mistake::kRunsTwiceAtOnce, "runs twice at once", 1},
+    {Mistake::kRetriesNotCounted, "retries not counted", 1},
+    {Mistake::kLineageDiesWithItsResults, "lineage dies with its results", 1},
+    {Mistake::kLineageNeverForgotten, "lineage never forgotten", 1},
+    {Mistake::kLineageWithoutBound, "lineage without bound", 2},
+    {Mistake::kHopelessNotTold, "hopeless not told", 1},
 };
 static_assert(std::size(kExhibits) + 1 == static_cast<std::size_t>(Mistake::kCount));
 
@@ -40,12 +50,17 @@ static_assert(std::size(kExhibits) + 1 == static_cast<std::size_t>(Mistake::kCou
 
 std::span<const Exhibit> exhibits() { return kExhibits; }
 
-std::string run_planted(Mistake mistake, std::uint64_t seed) {
-  objstore::planted_mistake = mistake;
-  OwnWorld world({.seed = seed, .ask_machines = false});
-  world.run();
-  objstore::planted_mistake = Mistake::kNone;
-  return world.violations().empty() ? std::string() : world.violations().front();
+std::string run_planted(const Exhibit& exhibit, Mistake mistake, std::uint64_t seed) {
+  const auto first_violation = [&](auto&& world) {
+    objstore::planted_mistake = mistake;
+    world.run();
+    objstore::planted_mistake = Mistake::kNone;
+    return world.violations().empty() ? std::string() : world.violations().front();
+  };
+  if (exhibit.mistake < Mistake::kSecondLossSwallowed) {
+    return first_violation(OwnWorld({.seed = seed, .ask_machines = false}));
+  }
+  return first_violation(LineageWorld({.seed = seed, .ask_machines = false}));
 }
 
 }  // namespace mobula::sim

@@ -16,7 +16,8 @@ struct Exhibit {
 };
 std::span<const Exhibit> exhibits();
 
-// The first thing that the world finds wrong on `seed` with this planted, asking no machine; empty: nothing.
-std::string run_planted(objstore::Mistake mistake, std::uint64_t seed);
+// The first thing that the exhibit's world finds wrong on `seed` with `mistake` planted, asking no machine; empty:
+// nothing.
+std::string run_planted(const Exhibit& exhibit, objstore::Mistake mistake, std::uint64_t seed);
 
 }  // namespace mobula::sim

@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
     if (!only.empty() && only != e.name) continue;
     std::string found;
     std::uint64_t seed = 0;
-    while (found.empty() && seed < seeds) found = sim::run_planted(e.mistake, ++seed);
+    while (found.empty() && seed < seeds) found = sim::run_planted(e, e.mistake, ++seed);
     if (found.empty()) {
       std::printf("%-28s NOT FOUND in %llu seeds\n", e.name, static_cast<unsigned long long>(seeds));
       ++missed;

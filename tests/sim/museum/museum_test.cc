@@ -8,8 +8,8 @@ namespace {
 class Museum : public ::testing::TestWithParam<Exhibit> {};
 
 TEST_P(Museum, TheSeedShowsTheMistakeAndPassesWithoutIt) {
-  EXPECT_NE(run_planted(GetParam().mistake, GetParam().seed), "");
-  EXPECT_EQ(run_planted(objstore::Mistake::kNone, GetParam().seed), "");
+  EXPECT_NE(run_planted(GetParam(), GetParam().mistake, GetParam().seed), "");
+  EXPECT_EQ(run_planted(GetParam(), objstore::Mistake::kNone, GetParam().seed), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Exhibits, Museum, ::testing::ValuesIn(exhibits().begin(), exhibits().end()),

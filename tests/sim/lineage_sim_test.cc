@@ -5,7 +5,7 @@
 namespace mobula::sim {
 namespace {
 
-constexpr std::uint64_t kSeeds = 250;
+constexpr std::uint64_t kSeeds = 150;
 
 TEST(LineageSim, EverySeedKeepsWhatTheOracleDemandsAndRepeatsItself) {
   std::uint64_t events = 0, deaths = 0, reruns = 0, errors = 0;

@@ -73,7 +73,10 @@ class PmiRendezvous final : public Rendezvous {
   Result<void> meet(base::Time deadline) {
     const auto met = client_.barrier(deadline);
     if (met || met.error().code != Code::kDeadline) return met;
-    return Error{Code::kDeadline, "not every task of this start has come to PMI's barrier"};
+    return Error{
+        Code::kDeadline,
+        "not every task of this start has come to PMI's barrier in time (MOBULA_START_TIMEOUT), and PMI does not "
+        "say which; MOBULA_RENDEZVOUS=munge or file does, and MOBULA_MIN_NODES goes on with fewer"};
   }
 
   // A task that has begun PMI and does not finalize it counts as crashed.

@@ -126,12 +126,24 @@ void add_quota(CgroupLimits& out, std::optional<std::int64_t> quota, std::option
   }
 }
 
-void add_memory(CgroupLimits& out, std::optional<std::int64_t> limit, std::optional<std::int64_t> usage,
-                std::int64_t droppable) {
+// Names of the files of a memory controller.
+struct MemoryFiles {
+  const char* limit;
+  const char* usage;
+  const char* droppable;  // A key of memory.stat.
+};
+constexpr MemoryFiles kVersion1{"/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file"};
+constexpr MemoryFiles kVersion2{"/memory.max", "/memory.current", "inactive_file"};
+
+// A group without a limit is asked no more: for memory.stat the kernel sums up all CPUs under a lock, half a
+// millisecond on a busy machine.
+void add_memory(CgroupLimits& out, const std::string& folder, const MemoryFiles& files) {
+  const auto limit = read_number(folder + files.limit);
   if (!limit || *limit < 0 || static_cast<std::uint64_t>(*limit) >= kUnlimited) return;
   keep_smaller(out.memory_limit_bytes, static_cast<std::uint64_t>(*limit));
+  const auto usage = read_number(folder + files.usage);
   if (!usage) return;
-  const std::int64_t used = std::max<std::int64_t>(0, *usage - droppable);
+  const std::int64_t used = std::max<std::int64_t>(0, *usage - read_stat(folder + "/memory.stat", files.droppable));
   keep_smaller(out.memory_free_bytes, static_cast<std::uint64_t>(std::max<std::int64_t>(0, *limit - used)));
 }
 
@@ -143,14 +155,12 @@ CgroupLimits read_cgroups(const std::string& root) {
     add_quota(out, read_number(folder + "/cpu.cfs_quota_us"), read_number(folder + "/cpu.cfs_period_us"));
   }
   for (const auto& folder : folders(root, "memory")) {
-    add_memory(out, read_number(folder + "/memory.limit_in_bytes"), read_number(folder + "/memory.usage_in_bytes"),
-               read_stat(folder + "/memory.stat", "total_inactive_file"));
+    add_memory(out, folder, kVersion1);
   }
   for (const auto& folder : folders(root, "")) {
     const auto cpu = split(read_file(folder + "/cpu.max"), ' ');  // "max 100000" or "150000 100000".
     if (cpu.size() == 2) add_quota(out, parse_number(cpu[0]), parse_number(cpu[1]));
-    add_memory(out, read_number(folder + "/memory.max"), read_number(folder + "/memory.current"),
-               read_stat(folder + "/memory.stat", "inactive_file"));
+    add_memory(out, folder, kVersion2);
   }
   return out;
 }

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -85,6 +86,24 @@ std::string uuid_from_driver(const std::string& bus) {
   }
   return {};
 }
+
+// hwloc opens all its plugins at once, with the libraries that they need, and only then hears which are not wanted: a
+// third of its time.  A choice of the user's stays.  For processes with one thread, as all are that discover.
+class WithoutPlugins {
+ public:
+  WithoutPlugins() : ours_(std::getenv(kVariable) == nullptr) {
+    if (ours_) ::setenv(kVariable, "hwloc_gl,hwloc_opencl,hwloc_cuda,hwloc_levelzero,hwloc_xml_libxml", 1);
+  }
+  ~WithoutPlugins() {
+    if (ours_) ::unsetenv(kVariable);
+  }
+  WithoutPlugins(const WithoutPlugins&) = delete;
+  WithoutPlugins& operator=(const WithoutPlugins&) = delete;
+
+ private:
+  static constexpr const char* kVariable = "HWLOC_PLUGINS_BLACKLIST";
+  const bool ours_;
+};
 
 class Reader {
  public:
@@ -291,6 +310,7 @@ Result<DiscoveredTopology> read_hwloc(const TopologySource& source) {
   Library hwloc;
   if (!hwloc.open()) return Error{Code::kNotFound, "libhwloc.so.15 cannot be opened"};
   hwloc_topology_t topology = nullptr;
+  const WithoutPlugins without_plugins;
   if (hwloc.init(&topology) != 0) return refused("to begin");
   const std::unique_ptr<std::remove_pointer_t<hwloc_topology_t>, std::function<void(hwloc_topology_t)>> owner(
       topology, [&hwloc](hwloc_topology_t t) { hwloc.destroy(t); });

@@ -262,7 +262,7 @@ GcsLink::Events Node::gcs_events() {
                                         view_changed(answer.view());
                                       },
                                   .must_end = [this](const std::string& why) { over(why, 0); }});
-            publish_status();
+            heartbeat_->set_status(status_);
             events_.ready();
           },
       .view = [this](const proto::ClusterView& view) { view_changed(view); },
@@ -371,6 +371,7 @@ Result<void> Node::join(Events events) {
   self.set_wire_version(base::kWireVersion);
   self.set_pid(::getpid());
   self.set_topology(topology_.encode());
+  status_.set_store_bytes_total(options_.store_bytes);
   status_timer_ = loop_.after(kStatusEvery, [this] { publish_status(); });
   return gcs_->connect(options_.gcs_address, channel_options(), self);
 }
@@ -472,9 +473,10 @@ void Node::flush_lines(const JobId& job, std::function<void()> done) {
 void Node::publish(std::uint64_t version, const base::Resources& available) {
   status_.set_available_version(version);
   *status_.mutable_available() = cluster::to_proto(available);
-  publish_status();
+  if (heartbeat_ != nullptr) heartbeat_->set_status(status_);
 }
 
+// Apart from what a call changes: the store's figures are a walk through its index, some milliseconds.
 void Node::publish_status() {
   loop_.cancel(status_timer_);
   status_timer_ = loop_.after(kStatusEvery, [this] { publish_status(); });

@@ -191,7 +191,7 @@ void ActorMachine::on(base::Time now, ActorJobEnded&& e, Out& out) {
     if (lives && actor.view.job == e.job) owned.push_back(id);
   }
   for (const base::ActorId& id : owned) {
-    end(now, actors_.at(id), ActorEnd::kJobEnded, "its job has ended", StopMode::kKill, out);
+    end(now, actors_.at(id), ActorEnd::kJobEnded, "its job has ended", StopMode::kDrain, out);
   }
 }
 

@@ -58,6 +58,8 @@ constexpr std::array kSettings{
     SettingInfo{"preempt_warning_s", "0",
                 "Begin the orderly end so long before the end of the job's time; 0: at a signal only."},
     SettingInfo{"preempt_grace_s", "15", "How long callbacks, tasks under way and saves of state may take at the end."},
+    SettingInfo{"interrupt_grace_s", "10",
+                "How long tasks and calls under way may go on after Ctrl-C; a second one ends all at once."},
     SettingInfo{"requeue", "0", "Ask Slurm to run the job again when its time is over before the program is."},
     SettingInfo{"tmpdir", "auto", "Parent of session directories; auto: $XDG_RUNTIME_DIR/mobula or /tmp/mobula-UID."},
 };

@@ -7,6 +7,8 @@ namespace {
 
 // What a worker has for leaving by itself before it is killed.
 constexpr auto kLeaveTime = std::chrono::milliseconds(300);
+// And an actor's destructor; less than what the driver waits for all of it.
+constexpr auto kDestructorTime = std::chrono::milliseconds(3000);
 
 }  // namespace
 
@@ -34,15 +36,33 @@ void Jobs::end(const base::JobId& id, rpc::Responder responder) {
   if (std::exchange(job.ending, true)) return;
   ports_.release(id);
   for (const auto& worker : ports_.workers(id)) ports_.ask_to_leave(worker);
-  job.timer = loop_.after(kLeaveTime, [this, id] {
-    for (const auto& worker : ports_.workers(id)) ports_.kill(worker, "its job has ended");
-  });
+  job.timer = loop_.after(kLeaveTime, [this, id] { kill_late(id); });
   check(id);
 }
 
-void Jobs::worker_gone(const base::JobId& job) {
+void Jobs::kill_late(const base::JobId& id) {
+  Job& job = jobs_.at(id);
+  bool wait = false;
+  for (const auto& worker : ports_.workers(id)) {
+    if (job.leaving.erase(worker) != 0) {
+      wait = true;
+    } else {
+      ports_.kill(worker, "its job has ended");
+    }
+  }
+  if (wait) job.timer = loop_.after(kDestructorTime - kLeaveTime, [this, id] { kill_late(id); });
+}
+
+void Jobs::worker_leaving(const base::JobId& id, const base::WorkerId& worker) {
+  const auto it = jobs_.find(id);
+  if (it != jobs_.end()) it->second.leaving.insert(worker);
+}
+
+void Jobs::worker_gone(const base::JobId& job, const base::WorkerId& worker) {
   const auto it = jobs_.find(job);
-  if (it != jobs_.end() && it->second.ending) check(job);
+  if (it == jobs_.end()) return;
+  it->second.leaving.erase(worker);
+  if (it->second.ending) check(job);
 }
 
 void Jobs::check(const base::JobId& id) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,18 +34,21 @@ class Jobs {
   const proto::JobInfo* find(const base::JobId& job) const;
   // Answered when no worker that leaves with the job is left.  May be asked again.
   void end(const base::JobId& job, rpc::Responder responder);
-  void worker_gone(const base::JobId& job);
+  void worker_gone(const base::JobId& job, const base::WorkerId& worker);
+  void worker_leaving(const base::JobId& job, const base::WorkerId& worker);  // It is busy with that.
 
   struct Job {
     proto::JobInfo info;
     bool ending = false;
     bool flushed = false;
+    std::set<base::WorkerId> leaving;
     os::EventLoop::Id timer = 0;
     std::vector<rpc::Responder> waiting;
   };
   const std::map<base::JobId, Job>& all() const { return jobs_; }
 
  private:
+  void kill_late(const base::JobId& id);
   void check(const base::JobId& id);
 
   os::EventLoop& loop_;

@@ -415,7 +415,7 @@ void Node::worker_ended(const WorkerHost::Ended& ended) {
     gone.set_worker_id(ended.worker.bytes());
     gcs_->notify(proto::PROCESS_GONE, gone);
   }
-  jobs_->worker_gone(ended.job);
+  jobs_->worker_gone(ended.job, ended.worker);
 }
 
 void Node::stop_worker(const WorkerId& worker, scheduler::StopMode mode) {

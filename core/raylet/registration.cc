@@ -177,6 +177,9 @@ void Node::complete(Client& client, const rpc::Responder& responder) {
   pulls_->serve(rpc);
   if (client.kind == proto::Register::WORKER) {
     actors_->serve(rpc, client.id);
+    rpc.serve(proto::WORKER_LEAVING, [this, id = client.id, job = client.job](rpc::Message&&, rpc::Responder) {
+      jobs_->worker_leaving(job, id);
+    });
     rpc.serve(proto::WORKER_READY, [this, id = client.id](rpc::Message&&, rpc::Responder) { workers_->ready(id); });
   } else {
     rpc.on<proto::JobFinished>(

@@ -71,7 +71,7 @@ void ActorCalls::call_again(const ActorRef& actor, Task& task) {
 void ActorCalls::start(ActorState& actor, Task& task) {
   if (actor.phase == ActorState::Phase::kDead) return fail_call(task, died(actor));
   // The steady state: nothing waits, the actor is there.
-  if (actor.queue.empty() && actor.peer != nullptr && task.arguments.dependencies_.empty()) {
+  if (actor.queue.empty() && actor.peer != nullptr && task.arguments.dependencies_.empty() && !draining_) {
     return send(actor, task);
   }
   actor.queue.push_back(task.slot);
@@ -96,7 +96,7 @@ void ActorCalls::flush(ActorState& actor) {
     for (const std::uint32_t slot : failed) fail_call(calls_.tasks().at(slot), died(actor));
     return;
   }
-  while (actor.peer != nullptr && !actor.queue.empty()) {
+  while (actor.peer != nullptr && !actor.queue.empty() && !draining_) {
     Task& task = calls_.tasks().at(actor.queue.front());
     if (task.state != Task::State::kReady) return;
     actor.queue.pop_front();
@@ -107,6 +107,7 @@ void ActorCalls::flush(ActorState& actor) {
 void ActorCalls::send(ActorState& actor, Task& task) {
   task.sequence = actor.next_sequence++;
   actor.in_flight.push_back(task.slot);
+  ++in_flight_;
   calls_.send(task, *actor.peer, actor.incarnation);
 }
 
@@ -114,7 +115,9 @@ void ActorCalls::end_call(ActorState& actor, Task& task) {
   engine_.work_ended();
   // Replies come nearly in order.
   const auto at = std::ranges::find(actor.in_flight, task.slot);
-  if (at != actor.in_flight.end()) actor.in_flight.erase(at);
+  if (at == actor.in_flight.end()) return;
+  actor.in_flight.erase(at);
+  --in_flight_;
 }
 
 void ActorCalls::fail_call(Task& task, ErrorInfo error) {
@@ -152,6 +155,7 @@ void ActorCalls::lose_in_flight(ActorState& actor, Retry allowed) {
   actor.peer = nullptr;
   ++actor.losses;
   const auto lost = std::exchange(actor.in_flight, {});
+  in_flight_ -= lost.size();
   std::vector<std::uint32_t> again;
   for (const std::uint32_t slot : lost) {
     Task& task = calls_.tasks().at(slot);

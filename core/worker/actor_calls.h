@@ -30,6 +30,8 @@ class ActorCalls final : public CallTracker {
   // user allowed it.
   enum class Retry { kNo, kWhereAllowed };
   void lose_in_flight(ActorState& actor, Retry retry);
+  void drain() { draining_ = true; }  // Sends no further call.
+  std::size_t in_flight() const { return in_flight_; }
   // Later calls fail with this error.
   void refuse_all(const ErrorInfo& error) { down_ = error; }
 
@@ -44,6 +46,8 @@ class ActorCalls final : public CallTracker {
   Engine& engine_;
   Calls& calls_;
   std::optional<ErrorInfo> down_;
+  bool draining_ = false;
+  std::size_t in_flight_ = 0;  // Of all actors.
 };
 
 }  // namespace mobula::runtime

@@ -39,6 +39,8 @@ class ActorClient {
   void on_info(const proto::ActorInfo& info) { directory_.on_info(info); }
   void on_peer_lost(Peer& peer) { directory_.on_peer_lost(peer); }
   void fail_all(const ErrorInfo& error);
+  void drain() { calls_.drain(); }
+  std::size_t calls_in_flight() const { return calls_.in_flight(); }
   ActorDirectory& directory() { return directory_; }
 
  private:

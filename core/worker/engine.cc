@@ -76,6 +76,13 @@ std::size_t Engine::progress() {
   return n;
 }
 
+void Engine::progress_alone(const std::function<bool()>& done, base::Time deadline) {
+  while (!done() && os::now() < deadline) {
+    if (progress() == 0) loop_.run_once(kServiceTick);
+    after_progress_();
+  }
+}
+
 // Sockets, timers, and whatever else wakes a sleeper; how much of it was something.
 std::size_t Engine::look_at_loop() {
   empty_looks_ = 0;

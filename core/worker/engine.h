@@ -70,6 +70,8 @@ class Engine {
   bool take_spin_token();
   // One round; the lock is held.  Returns how much happened.
   std::size_t progress();
+  // Rounds until done() or the deadline, without letting go of the lock, which is held.
+  void progress_alone(const std::function<bool()>& done, base::Time deadline);
   // Something that another thread may be waiting for has happened.
   void notify();
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <utility>
 
 #include "core/os/log.h"
@@ -209,9 +210,7 @@ RunningCall* Executor::next() {
   return queue_.take_ready(ordered ? CallQueue::Order::kStrict : CallQueue::Order::kReadyFirst);
 }
 
-bool Executor::has_work() const {
-  return may_save() || !continuations_.empty() || has_call() || (exiting_ && queue_.empty() && running_.empty());
-}
+bool Executor::has_work() const { return may_save() || !continuations_.empty() || has_call() || may_leave(); }
 
 bool Executor::run_continuation(Engine::Lock& lock) {
   if (continuations_.empty()) return false;
@@ -242,7 +241,7 @@ void Executor::run() {
           if (executing_ == 0 && (suspended_ != 0 || waits_for_lost())) give_cpu_back();
         });
     take_cpu();
-    if (exiting_ && queue_.empty() && running_.empty() && continuations_.empty()) ::_exit(0);
+    if (may_leave()) leave(lock);
     if (may_save()) {
       saves_.run(lock);
       continue;
@@ -381,6 +380,20 @@ std::string Executor::describe_running() const {
     out += (call->state == RunningCall::State::kSuspended ? "waiting in " : "running ") + function_name(*call->entry);
   }
   return out.empty() ? "running nothing" : out;
+}
+
+bool Executor::may_leave() const { return exiting_ && queue_.empty() && running_.empty() && continuations_.empty(); }
+
+// An actor ends as an object of C++ does.
+void Executor::leave(Engine::Lock& lock) {
+  if (auto instance = actor_.take_instance()) {
+    (void)p_.raylet.rpc().notify(proto::WORKER_LEAVING, proto::Empty());
+    p_.engine.progress();
+    lock.unlock();
+    instance.reset();
+  }
+  std::fflush(nullptr);
+  ::_exit(0);
 }
 
 void Executor::exit_when_idle() {

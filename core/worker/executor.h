@@ -93,6 +93,8 @@ class Executor {
   int suspended_max() const;
   bool has_call() const;
   bool has_work() const;
+  bool may_leave() const;
+  [[noreturn]] void leave(Engine::Lock& lock);
   bool may_save() const { return saves_.is_due() && executing_ == 0; }
   RunningCall* next();
   void work(Engine::Lock& lock);

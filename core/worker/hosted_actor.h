@@ -30,6 +30,7 @@ class HostedActor {
     instance_ = std::move(instance);
     persistence_ = persistence;
   }
+  std::shared_ptr<void> take_instance() { return std::exchange(instance_, nullptr); }  // Its end: nothing runs it.
   const Persistence& persistence() const { return persistence_; }
   const std::string& name() const { return name_; }  // Empty: it has none.
   const std::string& class_name() const { return class_name_; }

@@ -8,7 +8,6 @@
 #include "core/base/build_info.h"
 #include "core/cluster/embedded.h"
 #include "core/cluster/environment.h"
-#include "core/cluster/interrupt.h"
 #include "core/cluster/launched.h"
 #include "core/cluster/roles.h"
 #include "core/cluster/settings_load.h"
@@ -162,6 +161,8 @@ class DriverSession final : public SessionImpl {
     }
     session->process_ = std::move(*process);
     set_current_process(session->process_.get());
+    preempt->leads = session->rank_ == 0;
+    if (session->cluster_ != nullptr) preempt->session = session->directory_;
     session->preemption_ =
         std::make_unique<Preemption>(std::move(*preempt), *session->process_, session->process_->preempt_callbacks(),
                                      [own = session.get()] { own->end_cluster(); });
@@ -265,7 +266,6 @@ class DriverSession final : public SessionImpl {
     auto cluster = cluster::EmbeddedCluster::start(*embedded);
     if (!cluster) return cluster.error();
     cluster_ = std::move(*cluster);
-    interrupts_ = std::make_unique<cluster::InterruptGuard>(*cluster_);
     raylet_ = cluster_->raylet_address();
     directory_ = cluster_->session_directory();
     return copy_secret(cluster_->secret());
@@ -306,7 +306,6 @@ class DriverSession final : public SessionImpl {
   base::JobId job_ = os::random_id<base::JobId>();
   std::uint32_t rank_ = 0;
   std::uint32_t size_ = 1;
-  std::unique_ptr<cluster::InterruptGuard> interrupts_;
   std::optional<os::Secret> secret_;
   std::string raylet_;
   std::string directory_;

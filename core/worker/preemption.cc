@@ -13,6 +13,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/cluster/interrupt.h"
 #include "core/os/command.h"
 #include "core/os/event_loop.h"
 #include "core/os/process.h"
@@ -27,6 +28,7 @@ using base::Error;
 using base::Result;
 
 constexpr auto kRequeueTime = std::chrono::seconds(5);
+constexpr auto kJobEndTime = std::chrono::seconds(4);  // Actors' destructors run in it.
 // How often the time left is looked at, since a limit may be moved.
 constexpr auto kLookEvery = std::chrono::seconds(10);
 constexpr std::array<std::pair<const char*, int>, 6> kSignals{
@@ -62,6 +64,11 @@ void say(const std::string& line) {
   std::fflush(stderr);
 }
 
+std::vector<int> with_interrupt(std::vector<int> signals) {
+  if (std::find(signals.begin(), signals.end(), SIGINT) == signals.end()) signals.push_back(SIGINT);
+  return signals;
+}
+
 }  // namespace
 
 void PreemptCallbacks::add(std::function<void()> callback) {
@@ -85,6 +92,9 @@ Result<PreemptOptions> preempt_options(const base::Settings& settings, const std
   if (!grace) return grace.error();
   out.warning = std::chrono::milliseconds(static_cast<std::int64_t>(*warning * 1000));
   out.grace = std::chrono::milliseconds(static_cast<std::int64_t>(*grace * 1000));
+  const auto interrupt = settings.number("interrupt_grace_s");
+  if (!interrupt) return interrupt.error();
+  out.interrupt_grace = std::chrono::milliseconds(static_cast<std::int64_t>(*interrupt * 1000));
   out.requeue = settings.flag("requeue");
   out.job_id = slurm::read_job_time(environment).job_id;
   return out;
@@ -96,7 +106,7 @@ Preemption::Preemption(PreemptOptions options, Process& process, PreemptCallback
       process_(process),
       callbacks_(callbacks),
       end_cluster_(std::move(end_cluster)),
-      signals_(options_.signals, os::SignalPipe::Take::kOnlyDefault) {
+      signals_(with_interrupt(options_.signals), os::SignalPipe::Take::kOnlyDefault) {
   if (!signals_.valid()) return;
   // The thread takes none of the program's signals.
   sigset_t all;
@@ -111,6 +121,10 @@ Preemption::~Preemption() {
   if (!thread_.joinable()) return;
   signals_.wake();
   thread_.join();
+}
+
+bool Preemption::preempts(int signal) const {
+  return std::find(options_.signals.begin(), options_.signals.end(), signal) != options_.signals.end();
 }
 
 void Preemption::watch() {
@@ -132,6 +146,11 @@ void Preemption::watch() {
     const auto number = signals_.take();
     if (!number) continue;
     if (*number == 0) return;
+    if (*number == SIGINT && !preempts(SIGINT)) {
+      cluster::end_at_next_interrupt(options_.session);
+      if (options_.leads) interrupt();
+      continue;
+    }
     preempt(name_of_signal(*number), *number);
   }
 }
@@ -150,8 +169,24 @@ void Preemption::preempt(const std::string& why, int signal) {
   }
   if (actors != 0) save_actors(began + options_.grace);
   if (options_.requeue) requeue(signal);
+  end(signal);
+}
+
+void Preemption::interrupt() {
+  const base::Time began = os::now();
+  if (const std::size_t calls = process_.begin_drain(); calls != 0) {
+    say("interrupted: " + std::to_string(calls) + " calls under way have " +
+        std::to_string(std::chrono::ceil<std::chrono::seconds>(options_.interrupt_grace).count()) +
+        " s to end (Ctrl-C again ends at once)");
+  }
+  process_.drain(began + options_.interrupt_grace);
+  end(SIGINT);
+}
+
+void Preemption::end(int signal) {
   std::fflush(nullptr);
   process_.stand_still();  // The program must not see its cluster go.
+  process_.finish_job_standing_still(kJobEndTime);
   end_cluster_();
   os::die_by(signal);
 }

@@ -31,11 +31,14 @@ class PreemptCallbacks final {
 };
 
 struct PreemptOptions {
-  std::vector<int> signals;   // That mean: the job is about to end.
-  base::Duration warning{0};  // The same, so long before the end of its time; 0: not.
-  base::Duration grace{};     // For everything but the end of the cluster's processes.
-  bool requeue = false;       // Ask Slurm to run the job again.
-  std::string job_id;         // Of Slurm; empty outside.
+  std::vector<int> signals;          // That mean: the job is about to end.
+  base::Duration warning{0};         // The same, so long before the end of its time; 0: not.
+  base::Duration grace{};            // For everything but the end of the cluster's processes.
+  bool requeue = false;              // Ask Slurm to run the job again.
+  base::Duration interrupt_grace{};  // For what is under way when Ctrl-C comes.
+  bool leads = true;                 // False: another process of the job brings the end about, also that of Ctrl-C.
+  std::string session;               // As end_at_next_interrupt() says.
+  std::string job_id;                // Of Slurm; empty outside.
 };
 base::Result<PreemptOptions> preempt_options(const base::Settings& settings,
                                              const std::vector<std::string>& environment);
@@ -48,6 +51,9 @@ base::Result<PreemptOptions> preempt_options(const base::Settings& settings,
 //   0        grace / 2            3/4 grace            grace
 //   | callbacks | tasks under way end | actors save      | the cluster ends
 //
+// Ctrl-C is the short form: what is under way ends within `interrupt_grace`, nothing is begun, then the cluster ends. A
+// second one ends this process at once.
+//
 // Signals that the program has handlers for when it calls init() are left to it.  One at a time in a process.
 class Preemption final {
  public:
@@ -59,7 +65,10 @@ class Preemption final {
 
  private:
   void watch();
+  bool preempts(int signal) const;
   [[noreturn]] void preempt(const std::string& why, int signal);
+  [[noreturn]] void interrupt();
+  [[noreturn]] void end(int signal);
   bool run_callbacks(base::Time until);
   void save_actors(base::Time until);
   void requeue(int signal);

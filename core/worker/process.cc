@@ -152,18 +152,24 @@ void Process::wait_for_members(std::uint32_t count) {
 
 void Process::finish_job(bool succeeded, base::Duration timeout) {
   Engine::Lock lock(engine_);
-  if (!raylet_->is_open() || news_->down()) return;
+  const auto ended = ask_for_end(succeeded, timeout);
+  engine_.wait(
+      lock, [&] { return *ended || news_->down().has_value(); }, os::now() + timeout);
+  news_->flush_lines();
+}
+
+// True once the job's workers have gone everywhere.
+std::shared_ptr<bool> Process::ask_for_end(bool succeeded, base::Duration timeout) {
+  auto ended = std::make_shared<bool>(!raylet_->is_open() || news_->down());
+  if (*ended) return ended;
   proto::JobFinished request;
   request.set_job_id(job_.bytes());
   request.set_state(succeeded ? proto::JobInfo::SUCCEEDED : proto::JobInfo::FAILED);
-  auto ended = std::make_shared<bool>(false);
   raylet_->rpc().ask<proto::Empty>(proto::JOB_FINISHED, request, timeout, [this, ended](Result<proto::Empty>) {
     *ended = true;
     engine_.notify();
   });
-  engine_.wait(
-      lock, [&] { return *ended || news_->down().has_value(); }, os::now() + timeout);
-  news_->flush_lines();
+  return ended;
 }
 
 // ---- the orderly end --------------------------------------------------------------------------------
@@ -179,11 +185,19 @@ std::optional<ResumedRun> Process::resumed() const {
   return ResumedRun{saved_state_.run(), saved_state_.directory()};
 }
 
-void Process::drain(base::Time until) {
+std::size_t Process::begin_drain() {
   Engine::Lock lock(engine_);
   submitter_->drain();
+  actors_->drain();
+  return submitter_->in_flight() + actors_->calls_in_flight();
+}
+
+void Process::drain(base::Time until) {
+  begin_drain();
+  Engine::Lock lock(engine_);
+  const auto idle = [this] { return submitter_->in_flight() + actors_->calls_in_flight() == 0; };
   engine_.wait(
-      lock, [&] { return submitter_->in_flight() == 0 || news_->down().has_value(); }, until);
+      lock, [&] { return idle() || news_->down().has_value(); }, until);
 }
 
 Result<proto::StateSaved> Process::save_actors(Saves what, base::Duration patience) {
@@ -207,6 +221,12 @@ Result<proto::StateSaved> Process::save_actors(Saves what, base::Duration patien
 
 // Whoever waits holds the lock, or wants it.
 void Process::stand_still() { new Engine::Lock(engine_); }
+
+void Process::finish_job_standing_still(base::Duration timeout) {
+  const auto ended = ask_for_end(false, timeout);
+  engine_.progress_alone([&] { return *ended || news_->down().has_value(); }, os::now() + timeout);
+  news_->flush_lines();
+}
 
 // ---- calls ------------------------------------------------------------------------------------------
 

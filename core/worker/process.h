@@ -63,10 +63,12 @@ class Process final : public Runtime {
   void wait_for_members(std::uint32_t count);
 
   // The parts of a driver's orderly end; from a thread that is none of the program's.
-  void drain(base::Time until);  // Starts no further task; waits for those under way.
+  std::size_t begin_drain();     // Begins no further task or call; how many are under way.
+  void drain(base::Time until);  // The same, and waits for those under way.
   enum class Saves { kCount, kWrite };
   Result<proto::StateSaved> save_actors(Saves what, base::Duration patience);
   void stand_still();  // Nobody in this process hears of the cluster any more: every wait goes on for ever.
+  void finish_job_standing_still(base::Duration timeout);  // As finish_job(false, timeout), after stand_still().
 
   // Runtime
   OptionsHandle intern(const TaskSpecOptions& options) override;
@@ -110,6 +112,7 @@ class Process final : public Runtime {
   void dropped(LocalObject* object) noexcept { references_->drop(object); }
 
  private:
+  std::shared_ptr<bool> ask_for_end(bool succeeded, base::Duration timeout);
   Process(const ProcessOptions& options, CallScope root);
 
   void attach_spin_page(const os::Fd& page);

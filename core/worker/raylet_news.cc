@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/base/settings.h"
-#include "core/cluster/interrupt.h"
 #include "core/os/process.h"
 #include "core/worker/log_line.h"
 
@@ -102,7 +101,6 @@ void RayletNews::flush_lines() {
 
 void RayletNews::cluster_down(const std::string& why) {
   flush_lines();
-  cluster::end_if_interrupted();
   if (down_) return;
   ErrorInfo error;
   error.kind = ErrorKind::kClusterDown;

@@ -15,6 +15,7 @@
 
 #include <mobula/mobula.h>
 
+#include "tests/e2e/end_scenarios.h"
 #include "tests/e2e/gate.h"
 
 namespace mobula::testing {
@@ -315,8 +316,10 @@ int play(const std::string& scenario) {
                                                           {"a_bit_of_all", &a_bit_of_all},
                                                           {"disk_fills_up", &disk_fills_up},
                                                           {"a_million", &a_million}};
-  const auto it = scenarios.find(scenario);
-  return it == scenarios.end() ? fail("no such scenario") : it->second();
+  for (const auto* all : {&scenarios, &end_scenarios()}) {
+    if (const auto it = all->find(scenario); it != all->end()) return it->second();
+  }
+  return fail("no such scenario");
 }
 
 }  // namespace mobula::testing

@@ -93,20 +93,6 @@ TEST_F(Deaths, a_worker_that_stands_still_can_be_waited_for_and_killed) {
   EXPECT_THAT(leftovers(), IsEmpty());
 }
 
-TEST_F(Deaths, ctrl_c_ends_the_driver_and_all_of_its_processes) {
-  ChildDriver driver("busy");
-  ASSERT_TRUE(driver.wait_for("ready", 20s)) << driver.output();
-  ::kill(driver.pid(), SIGINT);
-  int code = driver.wait_exit(10s);
-  if (code == -1) {
-    ::kill(driver.pid(), SIGINT);
-    code = driver.wait_exit(5s);
-  }
-  EXPECT_NE(code, -1) << driver.output();
-  EXPECT_NE(code, 0);
-  EXPECT_THAT(leftovers(), IsEmpty());
-}
-
 TEST_F(Deaths, too_few_descriptors_to_start_are_a_clear_error) {
   for (const int limit : {8, 12, 16, 20}) {
     ChildDriver driver("few_descriptors", {}, limit_descriptors(limit));

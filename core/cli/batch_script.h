@@ -15,7 +15,7 @@ struct BatchOptions {
   std::string memory;
   std::string partition;
   std::string account;
-  std::string mpi;         // srun --mpi=
+  std::string mpi;           // srun --mpi=
   unsigned warning_s = 120;  // So long before the end the job saves its state; 0: not.
   bool requeue = true;
   std::vector<std::string> command;

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/cli/commands.h"
+#include "core/cli/ended_logs.h"
 #include "core/cli/session_file.h"
 #include "core/cli/tool_link.h"
 #include "core/cluster/convert.h"
@@ -233,7 +234,10 @@ class LogReader {
 
 int logs(const LogsOptions& options) {
   const auto session = find_session(options.cluster);
-  if (!session) return complain(session.error().what);
+  if (!session) {
+    const auto ended = find_ended_session(options.cluster);
+    return ended ? print_logs_of_ended(*ended, options) : complain(session.error().what);
+  }
   const auto link = ToolLink::open(*session);
   if (!link) return complain(link.error().what);
   std::size_t shown = 0;

@@ -152,7 +152,8 @@ int main_with(std::vector<std::string> arguments) {
   sbatch_command->add_option("-A,--account", batch.account, "The account");
   sbatch_command->add_option("--mpi", batch.mpi, "srun's --mpi, where the site's default has no PMI");
   sbatch_command->add_option("--warning", batch.warning_s, "Save state so many seconds before the end; 0: do not");
-  sbatch_command->add_flag("--no-requeue", no_requeue, "Do not run the job again when its time is over or its node fails");
+  sbatch_command->add_flag("--no-requeue", no_requeue,
+                           "Do not run the job again when its time is over or its node fails");
   sbatch_command->prefix_command();  // What follows the options is the program.
   sbatch_command->callback([&] {
     batch.requeue = !no_requeue;

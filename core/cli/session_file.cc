@@ -18,7 +18,7 @@ using base::Error;
 using base::Result;
 using nlohmann::json;
 
-std::string path_in(const std::string& directory) { return directory + "/cluster.json"; }
+std::string path_in(const std::string& directory) { return directory + "/" + os::kSessionDescription; }
 
 }  // namespace
 
@@ -88,11 +88,25 @@ std::vector<SessionFile> sessions_of_host() {
   return out;
 }
 
+std::optional<SessionFile> find_ended_session(const std::string& which) {
+  std::optional<SessionFile> found;
+  for (auto& session : sessions_of_host()) {
+    if (session.is_alive() || (!which.empty() && which != session.cluster && which != session.directory)) continue;
+    if (found && found->cluster != session.cluster) return std::nullopt;  // Which of them is not said.
+    if (!found) found = std::move(session);
+  }
+  return found;
+}
+
 Result<SessionFile> find_session(const std::string& which) {
   std::vector<SessionFile> alive;
   std::string names;
+  std::string ended;
   for (auto& session : sessions_of_host()) {
-    if (!session.is_alive()) continue;
+    if (!session.is_alive()) {
+      if (ended.find(session.cluster) == std::string::npos) ended += (ended.empty() ? "" : ", ") + session.cluster;
+      continue;
+    }
     const bool named = which == session.cluster || which == session.directory ||
                        (!which.empty() && which == session.gcs_tcp_address) ||
                        (!which.empty() && "tcp:" + which == session.gcs_tcp_address);
@@ -103,6 +117,11 @@ Result<SessionFile> find_session(const std::string& which) {
   const bool one = !alive.empty() && std::all_of(alive.begin(), alive.end(),
                                                  [&](const auto& s) { return s.cluster == alive[0].cluster; });
   if (one) return alive.front();
+  if (names.empty() && !ended.empty()) {
+    return Error{Code::kNotFound, "no cluster of yours runs on this host; of one that ended without being stopped (" +
+                                      ended + ") `mobula logs --address NAME` shows why and `mobula stop NAME` " +
+                                      "removes the logs"};
+  }
   if (names.empty())
     return Error{Code::kNotFound, "no cluster of yours runs on this host; `mobula start --head` starts one"};
   if (which.empty()) return Error{Code::kNotFound, "several clusters run here; say which: " + names};

@@ -31,6 +31,8 @@ base::Result<void> write_session_file(const SessionFile& session);
 std::optional<SessionFile> read_session_file(const std::string& directory);
 
 std::vector<SessionFile> sessions_of_host();  // Of this user, dead ones too.
+// One that ended without being stopped, by cluster name or directory; empty: the only one.
+std::optional<SessionFile> find_ended_session(const std::string& which);
 // By cluster name, directory or address; empty: the only one that runs.  kNotFound says what there is.
 base::Result<SessionFile> find_session(const std::string& which);
 

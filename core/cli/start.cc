@@ -17,6 +17,7 @@
 #include "core/os/process.h"
 #include "core/os/process_identity.h"
 #include "core/os/random.h"
+#include "core/os/route.h"
 #include "core/os/secret.h"
 #include "core/os/session.h"
 
@@ -38,6 +39,15 @@ struct Membership {
   std::string gcs_address;
   std::string cluster;
 };
+
+// Of "tcp:HOST:PORT" or "HOST:PORT"; empty where there is no way.
+std::string address_towards_head(std::string address) {
+  if (address.rfind("tcp:", 0) == 0) address.erase(0, 4);
+  std::string host = address.substr(0, address.rfind(':'));
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  const auto addresses = os::resolve_host(host);
+  return addresses.empty() ? std::string() : os::address_towards(addresses.front());
+}
 
 Result<Membership> joined(const StartOptions& options) {
   if (!options.key_file.empty()) {
@@ -122,6 +132,11 @@ int start(const StartOptions& options) {
   if (!settings) return complain(settings.error().what);
   auto raylet = raylet_of(*settings);
   if (!raylet) return complain(raylet.error().what);
+  // Of another host: others reach this one by the address by which it reaches the head, unless told otherwise.
+  if (!options.key_file.empty() && raylet->tcp_interface.empty()) {
+    raylet->tcp_interface = address_towards_head(options.address);
+    raylet->settings["interface"] = raylet->tcp_interface;
+  }
   auto session = os::SessionDirectory::create(os::SessionDirectory::Lifetime::kKeep);
   if (!session) return complain(session.error().what);
   SessionFile file;
@@ -186,6 +201,8 @@ int stop(const std::string& which, Format format) {
     name = running->cluster;
     const auto link = ToolLink::open(*running);
     if (link) (void)(*link)->stop_cluster();
+  } else if (const auto ended = find_ended_session(which)) {
+    name = ended->cluster;
   } else if (which.empty()) {
     return complain(running.error().what);
   }

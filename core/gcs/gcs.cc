@@ -247,6 +247,7 @@ int serve(const cluster::GcsOptions& options, const os::Secret& secret) {
 int run_gcs(const cluster::GcsOptions& options, const os::Secret& secret) {
   const int code = serve(options, secret);
   if (options.remove_session && owner_is_gone(options.life_fd)) os::remove_tree(options.session_directory);
+  if (options.life_fd < 0) os::keep_logs_only(options.session_directory);
   return code;
 }
 

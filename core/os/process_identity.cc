@@ -14,6 +14,7 @@ std::string process_identity(pid_t pid) {
   constexpr int kStartTime = 20;  // proc(5) counts it as 22; the number and the name are behind us.
   std::istringstream fields(stat.substr(name_end + 1));
   std::string field;
+  if (stat.compare(name_end + 1, 2, " Z") == 0) return {};
   for (int i = 0; i < kStartTime; ++i) fields >> field;
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;

@@ -200,6 +200,16 @@ bool is_directory(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+void keep_logs_only(const std::string& session) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(session.c_str()), ::closedir);
+  if (!stream) return;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == ".." || name == kSessionLogs || name == kSessionDescription) continue;
+    remove_tree(session + "/" + name);
+  }
+}
+
 void remove_tree(const std::string& path) {
   Fd fd(::open(path.c_str(), kDirectory));
   struct stat info {};

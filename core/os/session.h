@@ -40,7 +40,11 @@ class SessionDirectory {
 };
 
 std::string sessions_root();  // The parent of all sessions of this user on this host.
+inline constexpr const char* kSessionDescription = "cluster.json";
+inline constexpr const char* kSessionLogs = "logs";
 bool is_directory(const std::string& path);
+// Empties a session that nobody else will remove: what its processes wrote and its description stay, for `mobula logs`.
+void keep_logs_only(const std::string& session);
 void remove_tree(const std::string& path);  // Never follows symbolic links.
 
 }  // namespace mobula::os

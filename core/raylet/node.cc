@@ -58,8 +58,9 @@ std::vector<std::string> link_environment(const std::map<std::string, std::strin
   std::vector<std::string> out;
   for (const auto& [key, name] :
        {std::pair("node_link", "MOBULA_NODE_LINK"), std::pair("interface", "MOBULA_INTERFACE")}) {
+    // Also where it is empty: what the job's environment says is true of its driver's host.
     const auto it = settings.find(key);
-    if (it != settings.end() && !it->second.empty()) out.push_back(std::string(name) + "=" + it->second);
+    out.push_back(std::string(name) + "=" + (it == settings.end() ? std::string() : it->second));
   }
   return out;
 }

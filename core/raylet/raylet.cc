@@ -104,6 +104,7 @@ int run_raylet(const cluster::RayletOptions& options, const os::Secret& secret) 
   const int code = serve(options, secret);
   // Also of one that never joined: its owner may have ended while it started.
   if (options.remove_session && owner_is_gone(options.life_fd)) os::remove_tree(options.session_directory);
+  if (options.life_fd < 0) os::keep_logs_only(options.session_directory);  // The key goes with the last who needs it.
   return code;
 }
 

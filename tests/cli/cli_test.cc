@@ -1,4 +1,5 @@
 // The mobula program as its users call it.
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +89,35 @@ TEST_F(CliTest, a_second_node_joins_and_the_end_of_one_cluster_is_not_the_end_of
   EXPECT_EQ(shell(kMobula + " stop " + first).code, 0);
   EXPECT_EQ(shell(kMobula + " submit --address " + second + " -- " + kApp).code, 0);
   EXPECT_EQ(shell(kMobula + " stop").code, 0);
+}
+
+TEST_F(CliTest, a_cluster_whose_gcs_is_killed_leaves_its_logs_and_says_so) {
+  const std::string cluster = start_head();
+  EXPECT_EQ(shell(kMobula + " submit -- " + kApp + " 0").code, 0);
+  const auto head = json::parse(shell(kMobula + " start --head --json --cpus 1").out);  // Another goes on.
+  const auto other = head["session"].get<std::string>();
+  std::string session;
+  for (const auto& entry : std::filesystem::directory_iterator(leaks_.directory())) {
+    const std::string path = entry.path();
+    if (std::filesystem::exists(path + "/cluster.json") && path != other) session = path;
+  }
+  ASSERT_FALSE(session.empty());
+  EXPECT_TRUE(std::filesystem::exists(session + "/key"));
+  const auto processes = json::parse(std::ifstream(session + "/cluster.json"))["processes"];
+  const os::Fd raylet = os::open_pidfd(processes["n0"].get<pid_t>());
+  ::kill(processes["gcs"].get<pid_t>(), SIGKILL);
+  pollfd polled{raylet.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&polled, 1, 5000), 1) << "the raylet lives on without its GCS";
+  EXPECT_FALSE(std::filesystem::exists(session + "/key"));
+  for (const auto& entry : std::filesystem::directory_iterator(session)) {
+    EXPECT_THAT(entry.path().filename().string(), ::testing::AnyOf("logs", "cluster.json"));
+  }
+  EXPECT_EQ(shell(kMobula + " stop " + other.substr(other.rfind('/') + 1)).code, 0);
+  EXPECT_THAT(shell(kMobula + " status").out, HasSubstr("ended without being stopped (" + cluster + ")"));
+  EXPECT_THAT(shell(kMobula + " logs").out, HasSubstr("a worker was here"));
+  EXPECT_THAT(shell(kMobula + " logs --json --address " + cluster).out, HasSubstr("a worker was here"));
+  EXPECT_EQ(shell(kMobula + " stop " + cluster).code, 0);
+  EXPECT_FALSE(std::filesystem::exists(session));
 }
 
 // An embedded program that has started a worker and waits, and what it has written so far.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include "core/os/process.h"
@@ -45,6 +46,7 @@ class Heartbeat::Beater {
                                   }});
     if (!rpc) return end("the GCS is gone: " + rpc.error().what);
     rpc_ = std::move(*rpc);
+    heard_at_ = last_beat_ = os::now();
     beat();
   }
 
@@ -61,8 +63,23 @@ class Heartbeat::Beater {
  private:
   void beat() {
     measure_lag();
+    if (gcs_is_silent()) return end("the GCS is gone: it has not answered for " + seconds(options_.silence) + " s");
     send();
     loop_.after(options_.every, [this] { beat(); });
+  }
+
+  // While this process stood still, nobody can say who was silent.
+  bool gcs_is_silent() {
+    const base::Time now = os::now();
+    const base::Duration late = now - std::exchange(last_beat_, now) - options_.every;
+    if (late > options_.every) heard_at_ += late;
+    return now - heard_at_ > options_.silence;
+  }
+
+  static std::string seconds(base::Duration d) {
+    std::ostringstream out;
+    out << std::chrono::duration<double>(d).count();
+    return out.str();
   }
 
   void send() {
@@ -71,6 +88,7 @@ class Heartbeat::Beater {
     rpc_->ask<proto::HeartbeatReply>(
         proto::HEARTBEAT, status_, std::chrono::seconds(5), [this](base::Result<proto::HeartbeatReply> reply) {
           if (!reply) return;  // A close is told apart; a late answer will be followed by a newer one.
+          heard_at_ = os::now();
           if (reply->has_view()) view_version_ = std::max(view_version_, reply->view().version());
           if (!reply->fenced() && !reply->has_view()) return;
           to_main_([this, message = std::move(*reply)] { events_.reply(message); });
@@ -112,6 +130,8 @@ class Heartbeat::Beater {
   os::EventLoop::Id life_watch_ = 0;
   std::uint64_t view_version_ = 0;
   std::optional<base::Time> asked_at_;
+  base::Time heard_at_{};
+  base::Time last_beat_{};
   bool ending_ = false;
 };
 

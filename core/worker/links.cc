@@ -135,7 +135,10 @@ std::size_t Links::progress_others() {
 
 bool Links::arm() {
   for (transport::Worker* w : {shm_.get(), sock_.get(), ucx_.get()}) {
-    if (w != nullptr && !w->arm()) return false;
+    if (w == nullptr || w->arm()) continue;
+    // UCX says so once: what woke it has been read from its descriptor, and only progress finds what that was.
+    w->progress();
+    return false;
   }
   return true;
 }

@@ -84,7 +84,8 @@ class Links final : public transport::Inbox {
   bool receiver_shares_cpu() { return cpu_sharing_ != nullptr && cpu_sharing_->receiver_shares_cpu(); }
   bool has_others() const { return sock_ != nullptr || ucx_ != nullptr; }
   transport::Worker* shm() { return shm_.get(); }
-  // True when every transport sleeps well: nothing is ready and its event_fd() will wake us.
+  // True when every transport sleeps well: nothing is ready and its event_fd() will wake us.  One that does not has
+  // made progress instead.
   bool arm();
   std::vector<int> event_fds() const;
 

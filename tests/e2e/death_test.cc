@@ -41,6 +41,20 @@ TEST_F(Deaths, a_dead_gcs_is_an_error_within_five_seconds_and_the_end) {
   }
 }
 
+// As one whose host has lost its power or its cable: nothing closes, and no answer comes.
+TEST_F(Deaths, a_gcs_that_falls_silent_is_dead_after_five_seconds) {
+  ChildDriver driver("busy", {"MOBULA_NODES=2"});
+  ASSERT_TRUE(driver.wait_for("ready", 20s)) << driver.output();
+  const auto gcs = with_role(leaks_.processes(), "gcs");
+  ASSERT_EQ(gcs.size(), 1u);
+  ::kill(gcs[0], SIGSTOP);
+  EXPECT_FALSE(driver.wait_for("cluster down", 3500ms)) << "a pause is not a death\n" << driver.output();
+  EXPECT_TRUE(driver.wait_for("cluster down", 2s)) << driver.output();
+  EXPECT_EQ(driver.wait_exit(15s), 0) << driver.output();
+  EXPECT_THAT(driver.output(), HasSubstr("it has not answered for 4.5 s"));
+  EXPECT_THAT(leftovers(), IsEmpty());
+}
+
 TEST_F(Deaths, a_dead_raylet_of_the_drivers_node_is_the_end_too) {
   ChildDriver driver("busy");
   ASSERT_TRUE(driver.wait_for("ready", 20s)) << driver.output();

@@ -14,6 +14,7 @@
 #include "core/os/log.h"
 #include "core/os/process.h"
 #include "core/os/random.h"
+#include "core/raylet/client_sockets.h"
 
 namespace mobula::raylet {
 namespace {
@@ -412,6 +413,7 @@ void Node::worker_ended(const WorkerHost::Ended& ended) {
   if (const auto client = clients_.remove(ended.worker)) {
     if (client->store_slot) store_->reclaim(*client->store_slot);
     spin_.release_all_of(static_cast<std::uint32_t>(client->pid));
+    remove_sockets(client->address, options_.session_directory);
     proto::ProcessGone gone;
     gone.set_worker_id(ended.worker.bytes());
     gcs_->notify(proto::PROCESS_GONE, gone);

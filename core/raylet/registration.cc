@@ -10,6 +10,7 @@
 #include "core/cluster/convert.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
+#include "core/raylet/client_sockets.h"
 #include "core/raylet/node.h"
 
 namespace mobula::raylet {
@@ -216,6 +217,7 @@ void Node::driver_gone(const Client& client) {
   leases_->owner_gone(client.id);
   watch_->forget(client.id);
   spin_.release_all_of(static_cast<std::uint32_t>(client.pid));
+  remove_sockets(client.address, options_.session_directory);
   proto::ProcessGone gone;
   gone.set_worker_id(client.id.bytes());
   gcs_->notify(proto::PROCESS_GONE, gone);

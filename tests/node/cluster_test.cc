@@ -6,12 +6,14 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/base/error_info.h"
+#include "core/base/limits.h"
 #include "core/cluster/convert.h"
 #include "core/cluster/embedded.h"
 #include "core/os/process.h"
@@ -156,6 +158,73 @@ TEST_F(ClusterTest, a_job_that_finishes_leaves_no_worker) {
   ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 4; }));
   EXPECT_TRUE(driver_->finish_job());
   for (const auto& grant : driver_->grants) EXPECT_FALSE(os::process_exists(static_cast<pid_t>(grant.worker().pid())));
+}
+
+// A session serves many jobs, so that what each left would fill its directory.
+TEST_F(ClusterTest, what_a_killed_worker_listened_on_goes_with_it) {
+  start();
+  ASSERT_EQ(join(), "");
+  driver_->demand(1, 2, cpus(1));
+  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 2; }));
+  const auto sockets = [&] {
+    std::set<std::string> out;
+    for (const auto& entry : std::filesystem::directory_iterator(cluster_->session_directory())) {
+      if (entry.is_socket()) out.insert(entry.path().filename().string());
+    }
+    return out;
+  };
+  const auto with_workers = sockets();
+  for (const auto& grant : driver_->grants) ::kill(static_cast<pid_t>(grant.worker().pid()), SIGKILL);
+  ASSERT_TRUE(driver_->wait([&] { return driver_->lost.size() == 2; }));
+  EXPECT_TRUE(driver_->finish_job());
+  EXPECT_LT(sockets().size(), with_workers.size());
+  for (const auto& grant : driver_->grants) {
+    const std::string shm = grant.worker().shm();
+    const std::string path = shm.substr(5, shm.find('?') - 5);
+    EXPECT_TRUE(with_workers.contains(path.substr(path.rfind('/') + 1))) << path;
+    EXPECT_FALSE(std::filesystem::exists(path)) << path;
+  }
+}
+
+TEST_F(ClusterTest, the_gcs_keeps_keys_and_values_apart_by_namespace) {
+  start(small(2));
+  ASSERT_EQ(join(), "");
+  const auto ask = [&](proto::MessageType type, const proto::KeyValue& request, proto::KeyValue* reply = nullptr) {
+    proto::KeyValue ignored;
+    return driver_->ask(type, request, reply == nullptr ? ignored : *reply);
+  };
+  proto::KeyValue entry;
+  entry.set_ns("a");
+  entry.set_key("bc");
+  entry.set_value("one");
+  proto::KeyValue reply;
+  EXPECT_EQ(ask(proto::KV_PUT, entry, &reply), "");
+  EXPECT_FALSE(reply.found());
+  entry.set_value("two");  // The first stays, unless it is told otherwise.
+  EXPECT_EQ(ask(proto::KV_PUT, entry, &reply), "");
+  EXPECT_TRUE(reply.found());
+  EXPECT_EQ(ask(proto::KV_GET, entry, &reply), "");
+  EXPECT_EQ(reply.value(), "one");
+  entry.set_overwrite(true);
+  EXPECT_EQ(ask(proto::KV_PUT, entry), "");
+  EXPECT_EQ(ask(proto::KV_GET, entry, &reply), "");
+  EXPECT_EQ(reply.value(), "two");
+
+  proto::KeyValue other;
+  other.set_ns("ab");
+  other.set_key("c");
+  EXPECT_EQ(ask(proto::KV_GET, other, &reply), "");
+  EXPECT_FALSE(reply.found());
+
+  EXPECT_EQ(ask(proto::KV_DELETE, entry, &reply), "");
+  EXPECT_TRUE(reply.found());
+  EXPECT_EQ(ask(proto::KV_DELETE, entry, &reply), "");
+  EXPECT_FALSE(reply.found());
+  EXPECT_EQ(ask(proto::KV_GET, entry, &reply), "");
+  EXPECT_FALSE(reply.found());
+
+  other.set_key(std::string(base::kNameBytesMax, 'k'));
+  EXPECT_THAT(ask(proto::KV_PUT, other), ::testing::HasSubstr("longer than"));
 }
 
 TEST_F(ClusterTest, a_program_with_threads_before_init_gets_its_workers_by_exec) {

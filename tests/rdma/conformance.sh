@@ -18,7 +18,10 @@ run_cluster() {
   mkdir -m 700 /tmp/mobula-rdma
   MOBULA_TMPDIR=/tmp/mobula-rdma MOBULA_NODES=2 MOBULA_NODE_LINK=ucx MOBULA_STORE_BYTES=67108864 timeout 60 "$1"
   echo "rdma_conformance: the cluster sent $(($(sent_packets) - before)) packets"
-  (($(sent_packets) - before > 10))
+  (($(sent_packets) - before > 10)) || return 1
+  local left
+  left=$(ls -A /tmp/mobula-rdma; pgrep -l '^mobula-' || true)
+  [[ -z $left ]] || { echo "rdma_conformance: the cluster left behind: $left" >&2; return 1; }
 }
 
 inside() {

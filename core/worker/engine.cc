@@ -86,8 +86,9 @@ void Engine::progress_alone(const std::function<bool()>& done, base::Time deadli
 // Sockets, timers, and whatever else wakes a sleeper; how much of it was something.
 std::size_t Engine::look_at_loop() {
   empty_looks_ = 0;
+  const std::size_t found = links_->progress_unarmed();
   const std::size_t ran = loop_.run_once(base::Duration::zero());
-  return ran - empty_looks_;
+  return found + ran - empty_looks_;
 }
 
 void Engine::tell_others() {
@@ -193,7 +194,7 @@ void Engine::sleep(Lock& lock, const Predicate& done, std::optional<base::Time> 
   if (look_at_loop() != 0) return tell_others();
   if (!links_->arm()) {
     progress();
-    return;
+    return tell_others();  // Refusing, a transport has made progress too.
   }
   if (done()) return;  // Arming looks at connections too.
   release_token();
@@ -241,7 +242,7 @@ void Engine::serve() {
     if (!driven_) {
       for (int i = 0; i < 256 && progress() != 0; ++i) {
       }
-      loop_.run_once(base::Duration::zero());
+      look_at_loop();
       after_progress_();
       last = progress_serial_.load(std::memory_order_relaxed);
     }

@@ -80,6 +80,8 @@ class Links final : public transport::Inbox {
 
   std::size_t progress_shm() { return shm_ ? shm_->progress() : 0; }
   std::size_t progress_others();
+  // Of those whose descriptor says nothing before they are armed: UCX.
+  std::size_t progress_unarmed() { return ucx_ ? ucx_->progress() : 0; }
   // As transport::CpuSharing says.
   bool receiver_shares_cpu() { return cpu_sharing_ != nullptr && cpu_sharing_->receiver_shares_cpu(); }
   bool has_others() const { return sock_ != nullptr || ucx_ != nullptr; }

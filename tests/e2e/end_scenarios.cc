@@ -96,6 +96,17 @@ int drops_its_actor() {
   return 1;
 }
 
+// One worker after the other is made and killed.
+int goes_through_workers() {
+  for (int i = 0; i < 10; ++i) {
+    const auto a = actor<Diary>("/dev/null", 0);
+    if (a.at<&Diary::write>()(i).get(kSoon) != i) return 1;
+    kill(a);
+  }
+  say("ready");
+  for (;;) ::pause();
+}
+
 // Goes on when its cluster has gone.
 int outlives_its_cluster() {
   const Gate gate;
@@ -117,6 +128,7 @@ const std::map<std::string, int (*)()>& end_scenarios() {
                                                     {"ends_with_an_actor", &ends_with_an_actor},
                                                     {"ends_with_a_slow_destructor", &ends_with_a_slow_destructor},
                                                     {"drops_its_actor", &drops_its_actor},
+                                                    {"goes_through_workers", &goes_through_workers},
                                                     {"outlives_its_cluster", &outlives_its_cluster}};
   return all;
 }

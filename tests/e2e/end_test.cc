@@ -125,6 +125,24 @@ TEST_F(Interrupt, ends_a_program_whose_cluster_has_gone) {
   EXPECT_THAT(leftovers(), IsEmpty());
 }
 
+// A session serves many workers, so that what each left would fill its directory.
+TEST_F(Ends, what_a_killed_worker_listened_on_goes_with_it) {
+  ChildDriver driver("goes_through_workers", {"MOBULA_CPUS_PER_NODE=1"});
+  ASSERT_TRUE(driver.wait_for("ready", 60s)) << driver.output();
+  const auto sockets = [this] {
+    std::vector<std::string> out;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(leaks_.directory())) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("shm-")) out.push_back(name);
+    }
+    return out;
+  };
+  // The driver's, the raylet's, and those of some idle workers.
+  const auto until = std::chrono::steady_clock::now() + 10s;
+  while (sockets().size() > 6 && std::chrono::steady_clock::now() < until) ::usleep(10'000);
+  EXPECT_LE(sockets().size(), 6u) << ::testing::PrintToString(sockets());
+}
+
 TEST_F(Ends, an_actor_is_destroyed_with_the_session) {
   ChildDriver driver("ends_with_an_actor", {diary_variable()});
   EXPECT_EQ(driver.wait_exit(20s), 0) << driver.output();

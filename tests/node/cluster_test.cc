@@ -160,32 +160,6 @@ TEST_F(ClusterTest, a_job_that_finishes_leaves_no_worker) {
   for (const auto& grant : driver_->grants) EXPECT_FALSE(os::process_exists(static_cast<pid_t>(grant.worker().pid())));
 }
 
-// A session serves many jobs, so that what each left would fill its directory.
-TEST_F(ClusterTest, what_a_killed_worker_listened_on_goes_with_it) {
-  start();
-  ASSERT_EQ(join(), "");
-  driver_->demand(1, 2, cpus(1));
-  ASSERT_TRUE(driver_->wait([&] { return driver_->grants.size() == 2; }));
-  const auto sockets = [&] {
-    std::set<std::string> out;
-    for (const auto& entry : std::filesystem::directory_iterator(cluster_->session_directory())) {
-      if (entry.is_socket()) out.insert(entry.path().filename().string());
-    }
-    return out;
-  };
-  const auto with_workers = sockets();
-  for (const auto& grant : driver_->grants) ::kill(static_cast<pid_t>(grant.worker().pid()), SIGKILL);
-  ASSERT_TRUE(driver_->wait([&] { return driver_->lost.size() == 2; }));
-  EXPECT_TRUE(driver_->finish_job());
-  EXPECT_LT(sockets().size(), with_workers.size());
-  for (const auto& grant : driver_->grants) {
-    const std::string shm = grant.worker().shm();
-    const std::string path = shm.substr(5, shm.find('?') - 5);
-    EXPECT_TRUE(with_workers.contains(path.substr(path.rfind('/') + 1))) << path;
-    EXPECT_FALSE(std::filesystem::exists(path)) << path;
-  }
-}
-
 TEST_F(ClusterTest, the_gcs_keeps_keys_and_values_apart_by_namespace) {
   start(small(2));
   ASSERT_EQ(join(), "");

@@ -14,6 +14,10 @@ project(@NAME@ LANGUAGES CXX)
 
 find_package(mobula REQUIRED)
 
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo)
+endif()
+
 add_executable(@NAME@ main.cpp)
 target_link_libraries(@NAME@ PRIVATE mobula::mobula)
 )";

@@ -89,6 +89,10 @@ Result<json> fetch(const std::string& what, const std::string& cluster) {
   const auto text = (*link)->list(what == "workers" ? "nodes" : what);
   if (!text) return text.error();
   json rows = json::parse(*text, nullptr, false);
+  if (what == "status" && rows.is_object()) {  // What no other node knows: refused connections, counters, the store.
+    const auto own = (*link)->node_status();
+    rows["this_node"] = own ? json::parse(*own, nullptr, false) : json();
+  }
   return what == "workers" ? workers_of(**link, rows) : rows;
 }
 

@@ -112,6 +112,18 @@ int report(const SessionFile& session, bool head, Format format) {
   return 0;
 }
 
+// The cluster's name, as its GCS knows it.
+Result<std::string> ask_name(const SessionFile& file) {
+  const base::Time until = os::now() + kStartTime;
+  for (;;) {
+    const auto link = ToolLink::open(file);
+    const auto status = link ? (*link)->list("status") : Result<std::string>(link.error());
+    const auto said = nlohmann::json::parse(status ? *status : std::string(), nullptr, false);
+    if (said.is_object() && said.contains("cluster")) return said.value("cluster", "");
+    if (os::now() >= until) return status ? Error{Code::kInvalid, "its answer has no name"} : status.error();
+  }
+}
+
 bool wait_gone(const SessionFile& session, base::Duration patience) {
   const base::Time until = os::now() + patience;
   for (const auto& [name, pid] : session.processes) {
@@ -183,11 +195,10 @@ int start(const StartOptions& options) {
     file.processes[child.name] = child.pid;
     file.identities[child.name] = os::process_identity(child.pid);
   }
-  if (!options.key_file.empty()) {  // So far it is known by its address alone.
-    const auto link = ToolLink::open(file);
-    const auto status = link ? (*link)->list("status") : Result<std::string>(link.error());
-    const auto said = nlohmann::json::parse(status ? *status : std::string(), nullptr, false);
-    if (said.is_object()) file.cluster = said.value("cluster", file.cluster);
+  if (!options.key_file.empty()) {  // So far it is known by its address alone; two names would make two clusters of it.
+    const auto name_of_head = ask_name(file);
+    if (!name_of_head) return undo("the cluster has not said its name: " + name_of_head.error().what);
+    file.cluster = *name_of_head;
   }
   const auto written = write_session_file(file);
   if (!written) return undo(written.error().what);

@@ -105,7 +105,7 @@ void RayletNews::cluster_down(const std::string& why) {
   ErrorInfo error;
   error.kind = ErrorKind::kClusterDown;
   error.what = "the cluster has gone: " + why;
-  error.remedy = "start it again; the logs of its last run are in the session directory (mobula logs)";
+  error.remedy = "start it again; `mobula logs` shows what a cluster wrote that `mobula start` had started";
   down_ = error;
   p_.submitter.fail_all(error);
   p_.actors.fail_all(error);

@@ -66,6 +66,8 @@ TEST_F(CliTest, a_cluster_outlives_its_programs_until_it_is_stopped) {
   EXPECT_EQ(status["cluster"], cluster);
   EXPECT_EQ(status["nodes"].size(), 1u);
   EXPECT_EQ(status["total"]["cpus"], 2);
+  EXPECT_EQ(status["this_node"]["refused_connections"], 0);
+  EXPECT_TRUE(status["this_node"]["metrics"].is_object() || status["this_node"]["metrics"].is_array());
   const auto jobs = json::parse(shell(kMobula + " list jobs --json").out);
   ASSERT_EQ(jobs.size(), 2u);
   EXPECT_NE(jobs[0]["state"], "RUNNING");

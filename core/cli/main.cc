@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -5,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "core/base/build_info.h"
+#include "core/cli/allocation.h"
 #include "core/cli/batch_script.h"
 #include "core/cli/commands.h"
 #include "core/cli/completion.h"
@@ -37,6 +40,10 @@ int main_with(std::vector<std::string> arguments) {
     command->add_option("--address", cluster,
                         "Which cluster: its name or session directory; default: the one that runs here");
   };
+  constexpr std::array kAsksACluster{"submit", "status", "list", "logs", "stop"};
+  const bool asks =
+      !arguments.empty() && std::find(kAsksACluster.begin(), kAsksACluster.end(), arguments[0]) != kAsksACluster.end();
+  if (asks) go_to_allocation(arguments);
   std::vector<std::string> program = take_program(arguments);
 
   RunOptions run_options;
@@ -59,9 +66,14 @@ int main_with(std::vector<std::string> arguments) {
   auto* task_command = app.add_subcommand("task", "What run --hosts starts on each host")->group("");
   task_command->callback([&] { code = remote_task(); });
 
+  auto* node_command = app.add_subcommand("node", "What start runs on each node of an allocation")->group("");
+  node_command->callback([&] { code = allocation_node(); });
+
   StartOptions start_options;
   auto* start_command =
-      app.add_subcommand("start", "Start a cluster that serves many programs, or add this host to one");
+      app.add_subcommand("start",
+                         "Start a cluster that serves many programs, or add this host to one; in the shell of a Slurm "
+                         "allocation: of all its nodes");
   start_command->add_flag("--head", start_options.head, "A new cluster with this host as its first node");
   start_command->add_option("--address", start_options.address,
                             "The cluster to join: HOST:PORT of its GCS, or a cluster of this host");
@@ -75,7 +87,8 @@ int main_with(std::vector<std::string> arguments) {
   reports(start_command);
   start_command->callback([&] {
     start_options.format = format();
-    code = start(start_options);
+    const bool of_allocation = !start_options.head && start_options.address.empty() && is_allocation_shell();
+    code = of_allocation ? start_in_allocation(format()) : start(start_options);
   });
 
   auto* stop_command = app.add_subcommand("stop", "End a cluster, and only that one");

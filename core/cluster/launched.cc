@@ -34,6 +34,7 @@ using base::Result;
 constexpr auto kEndTime = std::chrono::seconds(5);
 // Slurm kills 30 s after it has told a job to end, and a drain may take 20.
 constexpr auto kGraceTime = std::chrono::seconds(25);
+constexpr auto kLookEvery = std::chrono::milliseconds(200);
 constexpr std::uint64_t kExtentBytes = 16u << 20;
 
 base::Duration left_until(base::Time deadline) {
@@ -344,29 +345,29 @@ Error LaunchedCluster::missing(const std::vector<std::string>& joined, std::uint
   return {Code::kDeadline, what + "; MOBULA_MIN_NODES goes on with fewer"};
 }
 
-int LaunchedCluster::serve() {
+int LaunchedCluster::serve(const std::function<bool()>& may_end) {
   if (!launch_) return 0;
   os::SignalPipe signals({SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGXCPU}, os::SignalPipe::Take::kAll);
   auto& children = launch_->children();
   std::optional<base::Time> end_by;
   for (;;) {
     std::array<pollfd, 2> polled{pollfd{children.front().pidfd.get(), POLLIN, 0}, pollfd{signals.fd(), POLLIN, 0}};
-    const int wait_ms =
-        end_by ? static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left_until(*end_by)).count()) : -1;
+    const base::Duration look = std::min<base::Duration>(end_by ? left_until(*end_by) : kLookEvery, kLookEvery);
+    const int wait_ms = end_by ? static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(look).count()) : -1;
     if (::poll(polled.data(), polled.size(), wait_ms) < 0 && errno != EINTR) break;
     if (polled[0].revents != 0) break;
     if (const auto number = signals.take(); number && !end_by) {
       if (*number == SIGTERM || *number == SIGINT || *number == SIGHUP) end_by = os::now() + kGraceTime;
     }
-    if (end_by && os::now() >= *end_by) break;
+    if (end_by && (os::now() >= *end_by || (may_end && may_end()))) break;
   }
   const auto status = os::reap(children.front().pid);
   if (status && !status->ok()) {
-    std::fprintf(stderr, "mobula: the raylet of node %s ended with %s\n", children.front().name.c_str(),
-                 status->to_string().c_str());
+    const std::string who = identity().rank == 0 ? "the GCS" : "the raylet of node " + children.front().name;
+    std::fprintf(stderr, "mobula: %s ended with %s\n", who.c_str(), status->to_string().c_str());
   }
   // While signals wait, so that none comes between.
-  if (status) children.clear();
+  if (status) children.erase(children.begin());
   end_children(children, kEndTime);
   session_.reset();
   return 0;

@@ -56,8 +56,10 @@ class LaunchedCluster {
 
   // For tasks that run no user code: until this node's part is over.  Signals that Slurm and mpirun send to every task
   // are for the driver to act on; a node that is told to end, and does not within a grace time, is ended.  The exit
-  // code: 0, since the driver's is the job's.
-  int serve();
+  // code: 0, since the driver's is the job's.  `may_end` is asked in the grace time: true ends it early.
+  int serve(const std::function<bool()>& may_end = nullptr);
+  // The GCS, at rank 0, and this node's raylet.
+  const std::vector<Launch::Child>& children() { return launch_->children(); }
 
  private:
   LaunchedCluster(Options options, const base::Settings& settings)

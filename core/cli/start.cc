@@ -208,6 +208,7 @@ int start(const StartOptions& options) {
 // Ends every process of this one cluster on this host; other hosts' nodes end when its GCS does.
 int stop(const std::string& which, Format format) {
   std::string name = which;
+  const auto sessions = sessions_of_host();  // Before: that of a launcher's step goes with its processes.
   if (const auto running = find_session(which)) {
     name = running->cluster;
     const auto link = ToolLink::open(*running);
@@ -218,7 +219,7 @@ int stop(const std::string& which, Format format) {
     return complain(running.error().what);
   }
   std::size_t stopped = 0;
-  for (const auto& session : sessions_of_host()) {
+  for (const auto& session : sessions) {
     if (session.cluster != name) continue;
     if (!wait_gone(session, kStopTime)) {
       for (const auto& [process, pid] : session.processes) {

@@ -1,11 +1,12 @@
 // busy_app NODES FILE: keeps tasks on all of so many nodes and calls of an actor under way, whatever dies meanwhile,
-// until the file exists.  Says "ready" when each node has run a task, "round N" after each round, "done" at the end.
+// until the file exists; then makes FILE.done.  Says "ready" when each node has run a task, "round N" after each round.
 // Ends with 3 when the cluster has gone, with 5 when what may be repeated without end failed all the same.
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <set>
 #include <string>
@@ -68,7 +69,7 @@ int main(int argc, char** argv) try {
     std::cout << "round " << round << std::endl;
     if (::access(file.c_str(), F_OK) == 0) break;
   }
-  std::cout << "done" << std::endl;
+  std::ofstream(file + ".done") << "done\n";
   return 0;
 } catch (const mobula::ClusterDown& e) {
   std::cout << "cluster down: " << e.what() << std::endl;

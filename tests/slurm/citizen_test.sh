@@ -18,7 +18,10 @@ for case in "nodes 0 0 COMPLETED 0:0" "nodes 7 7 FAILED 7:0" "crash - 139 FAILED
   done
   job=$(record "$name" | sed 's/^JobId=\([0-9]*\).*/\1/')
   [[ $(record "$name") == *" JobState=$state "* ]] || fail "the record of $name: $(record "$name")"
-  shown=$(scontrol -o show job "$job")
+  until shown=$(scontrol -o show job "$job") && [[ $shown != *" JobState=COMPLETING "* ]]; do
+    ((SECONDS < end)) || fail "$name does not complete: $shown"
+    sleep 0.1
+  done
   [[ $shown == *" JobState=$state "* && $shown =~ " ExitCode="(${exits})" " ]] || fail "what Slurm says of $name: $shown"
 done
 
@@ -69,7 +72,7 @@ if command -v mpirun.openmpi >/dev/null; then
   wait "$mpirun" || rc=$?
   ((rc != 0)) || fail "mpirun ended with 0 after the loss of a node: $(<"$log")"
   ((SECONDS - began <= 20)) || fail "mpirun needed $((SECONDS - began)) s to notice the loss of a node"
-  if grep -q '^done' "$log"; then fail "the program ran to its end without a node"; fi
+  if [[ -e $FIXTURE_SHARED/stop.done ]]; then fail "the program ran to its end without a node"; fi
   # A node that lost power comes back with an empty /tmp.
   "$FIXTURE/nodesh" n3 'rm -rf /tmp/mobula-* /tmp/ompi.*'
   "$FIXTURE/start-slurmd.sh" n3

@@ -41,8 +41,7 @@ for signal in TERM USR1; do
     wait "$step" || rc=$?
     ((rc == 128 + $(kill -l "$signal"))) || fail "srun ended with $rc after SIG$signal: $(<"$log")"
     ((SECONDS - began <= 20)) || fail "the end took $((SECONDS - began)) s"
-    wait_for 1 "$log" '^callback 1$'
-    wait_for 1 "$log" 'saved the state of 3 actors'
+    # Not by its output: srun drops the last of it when a task ends by SIGTERM.
     for name in total actor-counter%2F{0,1,2}; do
       [[ -s $MOBULA_STATE_DIRECTORY/$job/run-0/$name ]] || fail "$name was not saved: $(find "$MOBULA_STATE_DIRECTORY")"
     done
@@ -74,8 +73,8 @@ wait_for 60 "$out" '^actors have 6$'
 
 # Cancelled, it saves and stays away, though it may be requeued.
 scancel "$job"
-wait_for 30 "$out" 'not requeued: the job was told to end before its time'
 wait_state "$job" CANCELLED
+[[ -s $MOBULA_STATE_DIRECTORY/$job/run-1/total ]] || fail "cancelled, it saved nothing: $(find "$MOBULA_STATE_DIRECTORY")"
 
 # A signal to the batch shell alone reaches the tasks through it.
 job=$(sbatch --parsable --no-requeue job.sbatch)

@@ -17,7 +17,14 @@ using objstore::LetLineageGo;
 constexpr std::uint64_t kRecordBytes = 512;
 constexpr std::uint64_t kArgumentBytes = 64;
 
-bool is_put(const base::ObjectId& object) { return object.index() >= base::kPutIndex; }
+bool is_put(const base::ObjectId& object) {
+  return object.index() >= base::kPutIndex && object.index() != kHandleIndex;
+}
+
+std::string is_gone(const base::ObjectId& object) {
+  if (object.index() == kHandleIndex) return "the handle of an actor that has ended";
+  return is_put(object) ? "which was made by put(), is not referred to any more" : "which is not referred to any more";
+}
 
 }  // namespace
 
@@ -168,8 +175,7 @@ void Lineage::run_again(const objstore::Rerun& rerun) {
   task.actor = actor;
   if (missing) {
     return p_.calls.fail(task, lost(*missing, std::string("an argument of ") + function_name(*call.function) + ", " +
-                                                  (is_put(*missing) ? "which was made by put()," : "which") +
-                                                  " is not referred to any more"));
+                                                  is_gone(*missing)));
   }
   if (!call.of_actor) return p_.submitter.submit_again(task);
   if (actor == nullptr) return p_.calls.fail(task, lost(base::object_of(rerun.task, 1), "its actor is gone"));

@@ -57,8 +57,9 @@ Numbers make(const std::string& runs, std::uint64_t seed) {
   note(runs);
   return numbers(seed);
 }
+// Each thirteenth run kills its worker.
 Numbers sum(const std::string& runs, const Numbers& a, const Numbers& b) {
-  note(runs);
+  if (note(runs) % 13 == 12) ::kill(::getpid(), SIGKILL);
   Numbers out(kMany);
   for (std::size_t i = 0; i < kMany; ++i) out[i] = a[i] + b[i];
   return out;
@@ -74,6 +75,17 @@ std::tuple<Numbers, Numbers> make_two(const std::string& runs) {
   return {numbers(1), numbers(2)};
 }
 std::uint64_t first_of(const Numbers& v) { return v.size() == kMany ? v[0] : 0; }
+
+// In its second run it kills the raylet of the node that it runs on.
+Numbers make_among_the_dying(const std::string& runs, std::uint64_t seed) {
+  if (note(runs) != 1) return numbers(seed);
+  const auto status = nlohmann::json::parse(cluster_status_json());
+  for (const auto& node : status["nodes"]) {
+    if (node["id"].get<std::string>().starts_with(context().node)) ::kill(node["pid"].get<pid_t>(), SIGKILL);
+  }
+  std::this_thread::sleep_for(kSoon);
+  return {};
+}
 
 struct Maker {
   Numbers make(std::uint64_t seed) { return numbers(seed); }
@@ -123,6 +135,26 @@ int made_again() {
   if (std::get<1>(two).get(kSoon) != numbers(2)) return fail("a wrong second value");
   if (std::get<0>(two).get(kSoon) != numbers(1)) return fail("a wrong first value");
   say("runs: " + std::to_string(runs.entered()));
+  return 0;
+}
+
+// The node on which it is made again dies in the middle of that.
+int a_second_loss() {
+  const NodeFacts victim = other_nodes()[1];
+  const Gate runs, others, gate;
+  const auto all_of_it = remote<[](const std::string& g) { return enter(g); }>.with(
+      {.cpus = static_cast<double>(std::thread::hardware_concurrency()), .scheduling = NodeAffinity{context().node}})(
+      gate.path());
+  if (!gate.wait_entered(1)) return fail("the driver's node is not taken");
+  const auto ref = remote<&make_among_the_dying>.with({.scheduling = NodeAffinity{victim.id, true}})(runs.path(), 5u);
+  const auto last = remote<&add>.with({.scheduling = NodeAffinity{victim.id, true}})(others.path(), ref, 1u);
+  if (!is_made(last)) return fail("nothing was made");
+  end_node(victim);
+  if (ref.get(60s) != numbers(5)) return fail("a wrong value");
+  if (last.get(60s) != numbers(6)) return fail("a wrong value made from it");
+  gate.open();
+  (void)all_of_it.get(kSoon);
+  say("nodes left: " + std::to_string(1 + other_nodes().size()));
   return 0;
 }
 
@@ -276,6 +308,7 @@ int random_kills() {
 
 int play(const std::string& scenario) {
   static const std::map<std::string, int (*)()> scenarios{{"made_again", &made_again},
+                                                          {"a_second_loss", &a_second_loss},
                                                           {"a_chain_is_made_again", &a_chain_is_made_again},
                                                           {"another_copy_is_found", &another_copy_is_found},
                                                           {"a_borrower_finds_it_again", &a_borrower_finds_it_again},

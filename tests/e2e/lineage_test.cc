@@ -32,6 +32,10 @@ TEST_P(LostObjects, are_made_again_by_their_tasks_all_returns_at_once) {
   EXPECT_THAT(play("made_again"), HasSubstr("\nruns: 4\n"));
 }
 
+TEST_P(LostObjects, are_made_again_when_the_node_dies_that_makes_them_again) {
+  EXPECT_THAT(play("a_second_loss"), HasSubstr("\nnodes left: 2\n"));
+}
+
 TEST_P(LostObjects, are_made_again_from_what_nobody_holds_any_more) {
   EXPECT_THAT(play("a_chain_is_made_again"), HasSubstr("\nruns: 12\n"));
 }

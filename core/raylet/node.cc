@@ -202,6 +202,10 @@ Result<void> Node::open_data(proto::PeerHello& hello) {
                               return info != nullptr && info->state() == proto::NodeInfo::DEAD;
                             },
                         .name = [this](const NodeId& peer) { return peers_->name_of(peer); }});
+  store_->ask_for_slabs_with([this] {
+    pulls_->give_back_slabs();
+    clients_.for_each([](const Client& each) { (void)each.rpc->notify(proto::RETURN_SLAB, proto::SlabGrant()); });
+  });
   return {};
 }
 

@@ -64,6 +64,8 @@ void PullDriver::free_here(const proto::FreeObjects& objects) {
   }
 }
 
+void PullDriver::give_back_slabs() { (void)store_.store().return_slabs(client_.slot(), client_.take_empty_slabs(0)); }
+
 void PullDriver::peer_gone(const NodeId& peer) {
   std::erase_if(served_, [&peer](const auto& entry) { return entry.second.peer == peer; });
   data_.forget(peer);

@@ -39,6 +39,7 @@ class PullDriver {
   void serve(rpc::Rpc& client);                              // PULL and FREE_OBJECTS of this node's processes.
   void serve_peer(const base::NodeId& peer, rpc::Rpc& rpc);  // PEER_READ, PEER_RELEASE, PEER_FREE.
   void peer_gone(const base::NodeId& peer);                  // What it had pinned is free.
+  void give_back_slabs();                                    // Those in which no copy lies any more.
 
   struct Counts {
     std::size_t pulling = 0, pinned_for_peers = 0;

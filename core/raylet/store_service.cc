@@ -14,6 +14,7 @@ using objstore::SlabGrant;
 // full.
 constexpr auto kLeasePatience = std::chrono::milliseconds(500);
 constexpr auto kReserveEvery = std::chrono::milliseconds(1);  // While there is more to reserve.
+constexpr auto kAskEvery = std::chrono::milliseconds(20);     // For room, while somebody waits for it.
 constexpr auto kSweepEvery = std::chrono::milliseconds(100);
 // The first reservation leaves the start of a whole cluster its time; who asks before is served at once.
 constexpr auto kStart = std::chrono::milliseconds(500);
@@ -58,13 +59,18 @@ void StoreService::reclaim(objstore::SlotId slot) {
   store_.reclaim(slot);
 }
 
-// Secondary copies go first; what then still lacks may come back when others sweep.
+// Secondary copies go first.  They, and whatever was freed, lie in slabs of other processes, which keep these for their
+// own next objects until they are asked.
 Result<SlabGrant> StoreService::try_lease(objstore::SlotId slot, std::uint64_t bytes) {
   auto granted = store_.lease_slab(slot, bytes);
   if (granted || granted.error().code != Code::kExhausted) return granted;
   store_.sweep();
-  if (store_.evict_secondary(bytes) == 0) return store_.lease_slab(slot, bytes);
-  store_.sweep();
+  const base::Time now = os::now();
+  if (now - asked_at_ >= kAskEvery) {  // In between, what has been evicted comes back.
+    asked_at_ = now;
+    if (store_.evict_secondary(bytes) != 0) store_.sweep();
+    if (ask_for_slabs_) ask_for_slabs_();
+  }
   return store_.lease_slab(slot, bytes);
 }
 

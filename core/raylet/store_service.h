@@ -25,6 +25,8 @@ class StoreService {
   StoreService& operator=(const StoreService&) = delete;
 
   base::Result<objstore::AttachGrant> attach(pid_t pid) { return store_.attach(pid); }
+  // Asks all processes of the node for slabs in which nothing lies; what comes back comes as RETURN_SLAB.
+  void ask_for_slabs_with(std::function<void()> ask) { ask_for_slabs_ = std::move(ask); }
   void reclaim(objstore::SlotId slot);               // REQUIRES: its process is gone.
   void serve(rpc::Rpc& rpc, objstore::SlotId slot);  // LEASE_SLAB, RETURN_SLAB.
 
@@ -47,6 +49,8 @@ class StoreService {
 
   os::EventLoop& loop_;
   objstore::Store store_;
+  std::function<void()> ask_for_slabs_;
+  base::Time asked_at_{};
   std::vector<Waiting> waiting_;
   os::EventLoop::Id timer_ = 0;
 };

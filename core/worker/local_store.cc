@@ -5,6 +5,19 @@
 #include "core/os/event_loop.h"
 
 namespace mobula::runtime {
+namespace {
+
+// Somebody has no room: what nothing of ours lies in goes back.
+void give_back_empty_slabs(objstore::StoreClient& client, rpc::Rpc& raylet) {
+  for (const objstore::SlabGrant& slab : client.take_empty_slabs(0)) {
+    proto::SlabGrant message;
+    message.set_offset(slab.offset);
+    message.set_size(slab.size);
+    (void)raylet.notify(proto::RETURN_SLAB, message);
+  }
+}
+
+}  // namespace
 
 using base::Code;
 using base::Error;
@@ -28,6 +41,10 @@ Result<objstore::Allocation> LocalStore::allocate(Engine::Lock& lock, std::size_
 }
 
 Result<void> LocalStore::lease_slab(Engine::Lock& lock, std::uint64_t bytes) {
+  // Asked of those that lease: the others have none.
+  raylet_.rpc().on<proto::SlabGrant>(proto::RETURN_SLAB, [this](proto::SlabGrant&&, const rpc::Responder&) {
+    give_back_empty_slabs(client_, raylet_.rpc());
+  });
   proto::LeaseSlab request;
   request.set_bytes(bytes);
   // The reply outlives this call when the wait is cut short by the deadline, so it is shared.

@@ -223,6 +223,22 @@ TEST(Full, there_is_room_again_when_references_are_dropped) {
   EXPECT_TRUE(seal(alloc<char>(8u << 20)).ready());
 }
 
+struct Filler {
+  // Fills half of the store, and lets go of all of it.
+  int fill() {
+    std::vector<Ref<Array<char>>> held;
+    for (int i = 0; i < 6; ++i) held.push_back(seal(alloc<char>(8u << 20)));
+    return static_cast<int>(held.size());
+  }
+};
+
+// A process keeps its memory for its own next objects, until another has no room.
+TEST(Full, what_others_have_let_go_of_is_room_for_all) {
+  const auto filler = actor<Filler>();
+  EXPECT_EQ(filler.at<&Filler::fill>()().get(kSoon), 6);
+  EXPECT_TRUE(seal(alloc<char>(72u << 20)).ready());
+}
+
 // ---- actors that are gone.
 
 struct Mortal {

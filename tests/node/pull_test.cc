@@ -77,6 +77,17 @@ TEST_P(PullTest, an_object_of_another_node_arrives_whole) {
   }
 }
 
+TEST_P(PullTest, copies_make_room_for_what_is_made_here) {
+  const auto value = pattern(40u << 20);
+  for (int i = 0; i < 5; ++i) {
+    const auto object = os::random_id<ObjectId>();
+    ASSERT_EQ(drivers_[1]->put(object, value), "");
+    ASSERT_EQ(drivers_[0]->pull(object, node(1), value.size()), "");
+  }
+  // Of 256 MiB.
+  EXPECT_EQ(drivers_[0]->put(os::random_id<ObjectId>(), pattern(160u << 20)), "");
+}
+
 TEST_P(PullTest, a_holder_that_lacks_it_is_passed_over_for_another) {
   const auto object = os::random_id<ObjectId>();
   const auto value = pattern(300'000);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <utility>
 
 #include "core/base/build_info.h"
@@ -54,14 +55,19 @@ objstore::StoreOptions store_options(const cluster::RayletOptions& options) {
   return out;
 }
 
-// How this node's processes reach those of others, in the words that workers read at their start.
-std::vector<std::string> link_environment(const std::map<std::string, std::string>& settings) {
+// What workers have of their node and not of their driver: how its processes reach those of others, in the words that
+// they read at their start, and what a launcher has said of it.
+std::vector<std::string> worker_environment(const std::map<std::string, std::string>& settings) {
   std::vector<std::string> out;
   for (const auto& [key, name] :
        {std::pair("node_link", "MOBULA_NODE_LINK"), std::pair("interface", "MOBULA_INTERFACE")}) {
     // Also where it is empty: what the job's environment says is true of its driver's host.
     const auto it = settings.find(key);
     out.push_back(std::string(name) + "=" + (it == settings.end() ? std::string() : it->second));
+  }
+  // All GPUs that the tasks of this node have lent, and Slurm's name for it.
+  for (const char* name : {"CUDA_VISIBLE_DEVICES", "SLURMD_NODENAME"}) {
+    if (const char* value = std::getenv(name)) out.push_back(std::string(name) + "=" + value);
   }
   return out;
 }
@@ -144,7 +150,7 @@ Result<void> Node::open() {
       loop_, ProgramStore::Options{.directory = options_.session_directory + "/programs", .self = id_},
       program_ports());
   WorkerHostOptions worker_options{secret_file_.get(), address_, options_.session_directory, options_.name,
-                                   link_environment(options_.settings)};
+                                   worker_environment(options_.settings)};
   worker_options.locate = [this](const proto::JobInfo& job, auto located) {
     programs_->locate(job, std::move(located));
   };

@@ -1,5 +1,6 @@
 // app nodes [CODE]   prints each node's name as a task there sees its host, and where the driver is; ends with CODE
 // app cpus           prints the cluster's CPUs
+// app lent [NODE]    prints the cluster's CPUs and GPUs, and those that a worker may use
 // app environment    prints what a worker sees of the launcher's variables
 // app crash          the driver ends by SIGSEGV
 // app hold           prints "holding" once a worker runs on each node, and waits
@@ -56,6 +57,17 @@ std::string seat() {
   return out;
 }
 
+// CPUs as the kernel says, and GPUs.
+std::string mine() {
+  std::ifstream status("/proc/self/status");
+  std::string cpus;
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("Cpus_allowed_list:", 0) == 0) cpus = line.substr(line.find_last_of("\t ") + 1);
+  }
+  const char* gpus = std::getenv("CUDA_VISIBLE_DEVICES");
+  return "cpus " + cpus + " gpus " + (gpus == nullptr ? "-" : gpus);
+}
+
 std::vector<std::string> node_names() {
   std::vector<std::string> out;
   const auto status = nlohmann::json::parse(mobula::cluster_status_json());
@@ -91,6 +103,13 @@ int main(int argc, char** argv) {
       const auto there = mobula::remote<&seat>.with({.scheduling = mobula::NodeAffinity{.node = node}})().get();
       std::cout << "worker " << node << " " << there << std::endl;
     }
+  } else if (what == "lent") {
+    const auto total = nlohmann::json::parse(mobula::cluster_status_json())["total"];
+    std::cout << "cluster: cpus " << total["cpus"] << " gpus " << total.value("gpus", 0.0) << "\n";
+    const std::string node = argc > 2 ? argv[2] : host();
+    std::cout << "worker: " << mobula::remote<&mine>.with({.scheduling = mobula::NodeAffinity{.node = node}})().get()
+              << "\n";
+    std::cout << "driver: " << mine() << "\n";
   } else if (what == "environment") {
     std::cout << "variables of the launcher: " << mobula::remote<&launcher_variables>().get() << "\n";
   } else if (what == "crash") {

@@ -8,9 +8,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
+#include "core/os/log.h"
 #include "core/os/memory_file.h"
 #include "core/os/random.h"
 #include "core/os/session.h"
@@ -204,6 +207,22 @@ TEST_P(ChannelTest, AWrongSecretIsDeniedAndCounted) {
   EXPECT_FALSE(a.ready);
   EXPECT_TRUE(until([&] { return listener_->refused() == 1; }));
   EXPECT_TRUE(ends_.empty());
+}
+
+TEST_P(ChannelTest, OfPeersThatEndWhileTheyConnectNobodyIsWarned) {
+  const std::string log = directory_.file("log");
+  os::start_log({.process = "test", .file = log});
+  listen();
+  dial().reset();
+  EXPECT_TRUE(until([&] { return listener_->refused() == 1; }));
+  End stranger;
+  connect(stranger, options(2));
+  EXPECT_TRUE(until([&] { return listener_->refused() == 2; }));
+  os::start_log({});
+  std::stringstream said;
+  said << std::ifstream(log).rdbuf();
+  EXPECT_EQ(said.str().find("closed the connection"), std::string::npos) << said.str();
+  EXPECT_NE(said.str().find("did not prove"), std::string::npos) << said.str();
 }
 
 TEST_P(ChannelTest, ASilentPeerIsTurnedAwayAtItsDeadline) {

@@ -111,7 +111,7 @@ void Acceptor::drive(Place place) {
     case stream::Greeting::State::kFailed: {
       const base::Error why = place->greeting.why();
       half_open_.erase(place);
-      if (why.code == base::Code::kLost) {
+      if (why.code == base::Code::kUnavailable) {  // The stream's word for its end; a proof that fails has others.
         // It ended while it connected, as processes do when a job is over: nobody was kept out.
         ++refused_;
         os::log(os::LogLevel::kInfo, "a peer of {} was gone before its handshake: {}", address_.to_string(), why.what);

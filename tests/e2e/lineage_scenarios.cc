@@ -102,7 +102,14 @@ struct Reader {
   }
   std::vector<Ref<Numbers>> held;
 };
+Numbers second_run_waits(const std::string& gate) { return note(gate) == 0 || enter(gate) ? numbers(1) : Numbers(); }
+
 struct Owner {
+  std::vector<Ref<Numbers>> made(const std::string& gate, const std::string& node) {
+    mine = remote<&second_run_waits>.with({.scheduling = NodeAffinity{node, true}})(gate);
+    (void)wait(std::vector{mine}, {.count = 1, .timeout = kSoon});
+    return {mine};
+  }
   std::vector<Ref<Numbers>> pending(const std::string& gate) {
     mine = remote<[](const std::string& g) { return enter(g) ? numbers(1) : Numbers(); }>(gate);
     return {mine};
@@ -269,6 +276,26 @@ int owners_die() {
   return 0;
 }
 
+// It has the value made again for a reader when it dies.
+int an_owner_dies_that_seeks() {
+  const auto others = other_nodes();
+  const Gate gate;
+  const auto owner = actor<Owner>.with({.scheduling = NodeAffinity{others[0].id}})();
+  const auto reader = actor<Reader>.with({.scheduling = NodeAffinity{others[1].id}})();
+  const auto refs = owner.at<&Owner::made>()(gate.path(), others[2].id).get(kSoon);
+  reader.at<&Reader::hold>()(refs).get(kSoon);
+  end_node(others[2]);
+  const auto there = reader.at<&Reader::read_error>()();
+  if (!gate.wait_entered(3)) return fail("it is not made again");
+  end_node(others[0]);
+  const auto begin = Clock::now();
+  say("there: " + std::to_string(there.get(kSoon).second));
+  say("here: " + outcome(refs[0]));
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
+  say("after " + std::to_string(took.count()) + " ms");
+  return 0;
+}
+
 // Sums of sums, while nodes and workers are killed at random moments.
 int random_kills() {
   const char* const text = std::getenv("KILL_SEED");
@@ -315,6 +342,7 @@ int play(const std::string& scenario) {
                                                           {"some_cannot_be_made_again", &some_cannot_be_made_again},
                                                           {"lineage_is_bounded", &lineage_is_bounded},
                                                           {"owners_die", &owners_die},
+                                                          {"an_owner_dies_that_seeks", &an_owner_dies_that_seeks},
                                                           {"random_kills", &random_kills}};
   const auto it = scenarios.find(scenario);
   return it == scenarios.end() ? fail("no such scenario") : it->second();

@@ -85,6 +85,15 @@ TEST_P(LostObjects, whose_owner_died_with_its_node_are_owner_died_everywhere_wit
   EXPECT_LT(std::atoi(out.c_str() + at + 7), 2000) << out;
 }
 
+TEST_P(LostObjects, whose_owner_dies_while_it_has_them_made_again_are_owner_died_within_two_seconds) {
+  const std::string out = play("an_owner_dies_that_seeks");
+  EXPECT_THAT(out, HasSubstr("\nthere: 7\n"));
+  EXPECT_THAT(out, HasSubstr("\nhere: 7 "));
+  const std::size_t at = out.find("\nafter ");
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_LT(std::atoi(out.c_str() + at + 7), 2000) << out;
+}
+
 TEST_P(LostObjects, are_right_however_the_nodes_are_killed) {
   for (int seed = 1; seed <= 2; ++seed) {
     const std::string out = play("random_kills", {"MOBULA_NODES=6", "KILL_SEED=" + std::to_string(seed)});

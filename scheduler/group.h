@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -50,6 +49,8 @@ class GroupMachine {
 
   // `origin` makes hold ids of this GCS distinct from all others'; the driver draws it at random.
   GroupMachine(std::uint64_t origin, GroupLimits limits);
+  GroupMachine(const GroupMachine&) = delete;
+  GroupMachine& operator=(const GroupMachine&) = delete;
 
   void step(base::Time now, GroupInput input, base::Outbox<GroupOutput>& out);
   void tick(base::Time now, base::Outbox<GroupOutput>& out);
@@ -148,9 +149,9 @@ class GroupMachine {
   std::map<base::NodeId, std::size_t> positions_;        // In nodes_.
   std::map<base::NodeId, std::uint64_t> node_versions_;  // The dead too, so that late views revive nobody.
   std::set<base::NodeId> dead_nodes_;
-  std::map<base::NodeId, std::shared_ptr<const base::Topology>> topologies_;
-  std::map<base::NodeId, base::Resources> held_;  // By holds and releases of each node.
-  std::set<base::NodeId> limited_;                // Whose last refusal took away pieces that others hold.
+  std::map<base::NodeId, base::Topology> topologies_;  // What the nodes' rooms are made of: changed in place only.
+  std::map<base::NodeId, base::Resources> held_;       // By holds and releases of each node.
+  std::set<base::NodeId> limited_;                     // Whose last refusal took away pieces that others hold.
   std::map<base::NodeId, base::RequestSender> senders_;
 };
 

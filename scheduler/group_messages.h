@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -41,7 +40,7 @@ struct GroupJobEnded {
 };
 struct NodeTopology {  // Before the first NodeView of the node's life.
   base::NodeId node;
-  std::shared_ptr<const base::Topology> topology;
+  base::Topology topology;
 };
 using GroupInput = std::variant<CreateGroup, RemoveGroup, GroupOwnerGone, GroupJobEnded, NodeTopology, NodeView,
                                 BundlesPrepared, BundlesRefused, BundlesCommitted, BundlesReleased>;

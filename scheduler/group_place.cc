@@ -19,7 +19,14 @@ base::Resources lesser(const base::Resources& a, const base::Resources& b) {
 
 // ---- nodes
 
-void GroupMachine::on(base::Time, NodeTopology&& e, Out&) { topologies_[e.node] = std::move(e.topology); }
+void GroupMachine::on(base::Time, NodeTopology&& e, Out&) {
+  topologies_[e.node] = std::move(e.topology);
+  PlacementNode* known = node(e.node);
+  if (known == nullptr) return;
+  base::Resources room = known->room.room();
+  recount(*known);
+  known->room.set_room(std::move(room));
+}
 
 void GroupMachine::on(base::Time now, NodeView&& e, Out& out) {
   std::uint64_t& version = node_versions_[e.node];
@@ -31,11 +38,7 @@ void GroupMachine::on(base::Time now, NodeView&& e, Out& out) {
   if (known == nullptr || known->room.total() != e.total || known->labels != e.labels) {
     ++shape_version_;
     std::erase_if(nodes_, [&](const PlacementNode& n) { return n.room.node() == e.node; });
-    auto topology = topologies_.find(e.node);
-    if (topology == topologies_.end()) {
-      topology = topologies_.emplace(e.node, std::make_shared<const base::Topology>()).first;
-    }
-    PlacementNode fresh{NodeRoom(e.node, topology->second, e.total), e.labels, true};
+    PlacementNode fresh{NodeRoom(e.node, topologies_[e.node], e.total), e.labels, true};
     recount(fresh);
     nodes_.insert(std::upper_bound(nodes_.begin(), nodes_.end(), fresh, network_before), std::move(fresh));
     index_nodes();

@@ -7,6 +7,7 @@
 #include "core/base/ids.h"
 #include "core/base/machine.h"
 #include "core/base/resources.h"
+#include "core/base/topology.h"
 #include "scheduler/cluster_view.h"
 #include "scheduler/lease_messages.h"
 #include "scheduler/seat_book.h"
@@ -59,7 +60,7 @@ class LeaseMachine {
     base::NodeId node;
     base::Resources total;
     Labels labels;
-    std::shared_ptr<const base::Topology> topology{};  // Null: nothing is known.
+    base::Topology topology{};  // Empty: nothing is known.
   };
 
   LeaseMachine(Self self, LeaseLimits limits);

@@ -22,8 +22,8 @@ bool is_whole(Amount amount) { return amount.units % Amount::kPerOne == 0; }
 
 }  // namespace
 
-NodeRoom::NodeRoom(base::NodeId node, std::shared_ptr<const base::Topology> topology, base::Resources total)
-    : node_(node), topology_(std::move(topology)), total_(std::move(total)), room_(total_) {
+NodeRoom::NodeRoom(base::NodeId node, const base::Topology& topology, base::Resources total)
+    : node_(node), topology_(&topology), total_(std::move(total)), room_(total_) {
   all_pus_ = topology_->all_pus();
   free_pus_ = all_pus_;
   binds_ = !all_pus_.empty() && whole(total_.get("cpus")) <= all_pus_.count();

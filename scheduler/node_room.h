@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -30,7 +29,8 @@ struct Pieces {
 class NodeRoom {
  public:
   NodeRoom() = default;
-  NodeRoom(base::NodeId node, std::shared_ptr<const base::Topology> topology, base::Resources total);
+  // The topology is somebody else's and outlives every copy of this.
+  NodeRoom(base::NodeId node, const base::Topology& topology, base::Resources total);
 
   const base::NodeId& node() const { return node_; }
   const base::Topology& topology() const { return *topology_; }
@@ -65,7 +65,7 @@ class NodeRoom {
   std::optional<std::uint16_t> choose_nic(const Pieces& pieces) const;
 
   base::NodeId node_;
-  std::shared_ptr<const base::Topology> topology_;
+  const base::Topology* topology_ = nullptr;
   base::Resources total_, room_;
   bool binds_ = false;
   base::CpuSet all_pus_, free_pus_;

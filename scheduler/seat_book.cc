@@ -21,12 +21,8 @@ base::Resources gpus_of(const base::Resources& shape) {
 
 }  // namespace
 
-SeatBook::SeatBook(base::NodeId node, base::Resources total, std::shared_ptr<const base::Topology> topology,
-                   WorkerPoolLimits limits)
-    : total_(std::move(total)),
-      available_(total_),
-      pieces_(node, topology ? std::move(topology) : std::make_shared<const base::Topology>(), total_),
-      pool_(limits) {}
+SeatBook::SeatBook(base::NodeId node, base::Resources total, const base::Topology& topology, WorkerPoolLimits limits)
+    : total_(std::move(total)), available_(total_), pieces_(node, topology, total_), pool_(limits) {}
 
 const SeatBook::Seat* SeatBook::find(const base::LeaseId& lease) const {
   const auto it = seats_.find(lease);

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -69,8 +68,10 @@ class SeatBook {
     std::string cause;  // Of kFailed; empty when no worker failed, but its bundle went.
   };
 
-  SeatBook(base::NodeId node, base::Resources total, std::shared_ptr<const base::Topology> topology,
-           WorkerPoolLimits limits);
+  // The topology outlives this.
+  SeatBook(base::NodeId node, base::Resources total, const base::Topology& topology, WorkerPoolLimits limits);
+  SeatBook(const SeatBook&) = delete;
+  SeatBook& operator=(const SeatBook&) = delete;
 
   const base::Resources& available() const { return available_; }
   const std::map<base::LeaseId, Seat>& seats() const { return seats_; }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 
@@ -23,11 +22,10 @@ using base::TopologyLevel;
 // Four nodes of one kind: two leaf switches of two, one spine, and an NVLink domain for n0 to n2.
 class Cluster {
  public:
-  explicit Cluster(const std::string& machine_name, int count = 4)
-      : topology_(std::make_shared<const Topology>(test::machine(machine_name))) {
+  explicit Cluster(const std::string& machine_name, int count = 4) : topology_(test::machine(machine_name)) {
     for (int n = 0; n < count; ++n) {
-      base::Resources total = res({{"cpus", static_cast<double>(topology_->pus.size())},
-                                   {"gpus", static_cast<double>(topology_->gpus.size())},
+      base::Resources total = res({{"cpus", static_cast<double>(topology_.pus.size())},
+                                   {"gpus", static_cast<double>(topology_.gpus.size())},
                                    {"memory", 1000}});
       Labels labels{{"mobula.topology/switch", "s" + std::to_string(n / 2)},
                     {"mobula.topology/spine", "p" + std::to_string(n / 4)},
@@ -37,7 +35,9 @@ class Cluster {
       nodes.push_back({NodeRoom(id<NodeId>(static_cast<std::uint64_t>(n + 1)), topology_, std::move(total)), labels});
     }
   }
-  const Topology& topology() const { return *topology_; }
+  Cluster(const Cluster&) = delete;  // The rooms point to its topology.
+  Cluster& operator=(const Cluster&) = delete;
+  const Topology& topology() const { return topology_; }
   std::size_t index(const NodeId& node) const {
     for (std::size_t n = 0; n < nodes.size(); ++n) {
       if (nodes[n].room.node() == node) return n;
@@ -51,7 +51,7 @@ class Cluster {
     for (const PlacedBundle& b : placement.bundles) {
       out += (out.empty() ? "n" : " n") + std::to_string(index(b.node)) + ":" + b.pieces.pus.to_string();
       for (const std::uint16_t gpu : b.pieces.gpus) out += "/g" + std::to_string(gpu);
-      if (!b.pieces.gpus.empty() && b.pieces.nic) out += "/" + topology_->nics[*b.pieces.nic].name;
+      if (!b.pieces.gpus.empty() && b.pieces.nic) out += "/" + topology_.nics[*b.pieces.nic].name;
     }
     return out;
   }
@@ -65,7 +65,7 @@ class Cluster {
   std::vector<PlacementNode> nodes;
 
  private:
-  std::shared_ptr<const Topology> topology_;
+  const Topology topology_;
 };
 
 std::vector<base::Resources> times(std::size_t n, std::vector<std::pair<std::string, double>> shape) {
@@ -258,7 +258,7 @@ TEST(Placement, PutsLostBundlesBesideThoseThatAreLeft) {
 }
 
 TEST(Placement, ANodeThatOffersMoreCpusThanItHasPusBindsNothing) {
-  const auto topology = std::make_shared<const Topology>(Topology::flat(CpuSet::range(0, 2)));
+  const Topology topology = Topology::flat(CpuSet::range(0, 2));
   std::vector<PlacementNode> nodes{{NodeRoom(id<NodeId>(1), topology, res({{"cpus", 8}})), {}}};
   GroupWish wish{GroupStrategy::kPack, LevelName::parse("numa"), {}, times(8, {{"cpus", 1}})};
   const Placement placement = place_group(wish, {0, 1, 2, 3, 4, 5, 6, 7}, {}, nodes);

@@ -18,6 +18,8 @@ constexpr std::array kSettings{
     SettingInfo{"resources", "", "Further resources of each node: name=amount,name=amount."},
     SettingInfo{"labels", "", "Labels of each node: key=value,key=value."},
     SettingInfo{"topology", "auto", "What a node is made of: auto, off, xml:PATH or synthetic:TEXT of hwloc."},
+    SettingInfo{"bind", "auto",
+                "Workers stay on their bundle's CPUs: auto (where no other raylet shares them), on or off."},
     SettingInfo{"topology_file", "", "Switches, blocks and racks above the nodes, as in Slurm's topology.conf."},
     SettingInfo{"store_bytes", "auto",
                 "Object store of each node; auto: 30 % of the memory, divided by the nodes of a host."},

@@ -97,6 +97,58 @@ Result<scheduler::Strategy> to_strategy(const proto::Strategy& strategy, const R
     if (!rule) return rule.error();
     out.labels.push_back(std::move(*rule));
   }
+  auto bundle = to_bundle_ref(strategy.placement_group(), strategy.bundle());
+  if (!bundle) return bundle.error();
+  out.bundle = *bundle;
+  return out;
+}
+
+Result<scheduler::BundleRef> to_bundle_ref(const std::string& group, std::int32_t index) {
+  if (group.empty()) return scheduler::BundleRef{};
+  const auto id = base::PlacementGroupId::from_string(group);
+  if (!id || index < scheduler::BundleRef::kAny) return Error{Code::kInvalid, "a bundle that cannot be"};
+  return scheduler::BundleRef{*id, id->is_nil() ? scheduler::BundleRef::kAny : index};
+}
+
+proto::Bundle to_proto(const scheduler::HeldBundle& bundle) {
+  proto::Bundle out;
+  out.set_index(bundle.index);
+  *out.mutable_shape() = to_proto(bundle.shape);
+  proto::Pieces& pieces = *out.mutable_pieces();
+  pieces.set_pus(bundle.pieces.pus.to_string());
+  for (const std::uint16_t gpu : bundle.pieces.gpus) pieces.add_gpus(gpu);
+  pieces.set_gpu_share(bundle.pieces.gpu_share.units);
+  if (bundle.pieces.nic) pieces.set_nic(*bundle.pieces.nic + 1u);
+  return out;
+}
+
+Result<scheduler::HeldBundle> to_held_bundle(const proto::Bundle& bundle) {
+  scheduler::HeldBundle out;
+  out.index = bundle.index();
+  auto shape = to_resources(bundle.shape());
+  if (!shape) return shape.error();
+  out.shape = std::move(*shape);
+  const proto::Pieces& pieces = bundle.pieces();
+  auto pus = base::CpuSet::parse(pieces.pus());
+  if (!pus) return Error{Code::kInvalid, "\"" + pieces.pus() + "\" is no list of PUs"};
+  out.pieces.pus = std::move(*pus);
+  for (const std::uint32_t gpu : pieces.gpus()) {
+    if (gpu > 0xffffu) return Error{Code::kInvalid, "a GPU with the number " + std::to_string(gpu)};
+    out.pieces.gpus.push_back(static_cast<std::uint16_t>(gpu));
+  }
+  out.pieces.gpu_share = {pieces.gpu_share()};
+  if (pieces.nic() > 0xffffu) return Error{Code::kInvalid, "a NIC with the number " + std::to_string(pieces.nic())};
+  if (pieces.nic() != 0) out.pieces.nic = static_cast<std::uint16_t>(pieces.nic() - 1);
+  return out;
+}
+
+scheduler::GroupNews to_news(const proto::GroupInfo& info) {
+  scheduler::GroupNews out;
+  out.group = to_id<base::PlacementGroupId>(info.group_id());
+  out.version = info.version();
+  for (const proto::Bundle& b : info.placed()) out.places[b.index()] = to_id<base::NodeId>(b.node_id());
+  out.over = info.state() == proto::GroupInfo::REMOVED || info.state() == proto::GroupInfo::INFEASIBLE;
+  out.why = info.why();
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include "core/base/proto/control.pb.h"
 #include "core/base/resources.h"
 #include "core/base/result.h"
+#include "scheduler/bundle_messages.h"
 #include "scheduler/cluster_view.h"
 #include "scheduler/strategy.h"
 
@@ -27,6 +28,13 @@ base::Result<scheduler::LabelRule> to_label_rule(const std::string& key, const s
 // not found becomes the nil id, which no node has.
 using ResolveNode = std::function<std::optional<base::NodeId>(const std::string& node)>;
 base::Result<scheduler::Strategy> to_strategy(const proto::Strategy& strategy, const ResolveNode& resolve);
+
+// kInvalid: an index below -1.
+base::Result<scheduler::BundleRef> to_bundle_ref(const std::string& group, std::int32_t index);
+proto::Bundle to_proto(const scheduler::HeldBundle& bundle);
+base::Result<scheduler::HeldBundle> to_held_bundle(const proto::Bundle& bundle);
+// What a raylet and the actors have to know of a group.
+scheduler::GroupNews to_news(const proto::GroupInfo& info);
 
 // The id, or the nil one when there are not exactly 28 bytes.
 template <class Id>

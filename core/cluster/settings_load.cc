@@ -62,8 +62,8 @@ Result<void> take_file(const std::string& path, Settings& settings) {
 // What the node's processes are told when they register.
 std::map<std::string, std::string> passed_on(const Settings& settings) {
   std::map<std::string, std::string> out;
-  for (const char* key :
-       {"node_link", "log_to_driver", "fold_logs", "interface", "topology", "topology_file", "max_lineage_bytes"})
+  for (const char* key : {"node_link", "log_to_driver", "fold_logs", "interface", "topology", "topology_file", "bind",
+                          "max_lineage_bytes"})
     out[key] = settings.text(key);
   return out;
 }

@@ -42,7 +42,8 @@ struct SubmitOptions {
 int submit(const SubmitOptions& options);  // Becomes the program.
 
 int status(const std::string& cluster, Format format);
-int list(const std::string& what, const std::string& cluster, Format format);
+enum class Columns { kUsual, kTopology };
+int list(const std::string& what, const std::string& cluster, Format format, Columns columns);
 struct LogsOptions {
   std::string cluster;
   std::string worker;  // Part of a file's name, a pid, or the name of an actor; empty: all.

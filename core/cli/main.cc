@@ -110,11 +110,17 @@ int main_with(std::vector<std::string> arguments) {
   status_command->callback([&] { code = status(cluster, format()); });
 
   std::string what;
-  auto* list_command = app.add_subcommand("list", "List nodes, workers, actors or jobs");
-  list_command->add_option("what", what)->required()->check(CLI::IsMember({"nodes", "workers", "actors", "jobs"}));
+  auto* list_command = app.add_subcommand("list", "List nodes, workers, actors, jobs or placement groups");
+  list_command->add_option("what", what)
+      ->required()
+      ->check(CLI::IsMember({"nodes", "workers", "actors", "jobs", "placement-groups"}));
   of_cluster(list_command);
   reports(list_command);
-  list_command->callback([&] { code = list(what, cluster, format()); });
+  std::string columns;
+  list_command->add_option("-o", columns, "Further columns: topo shows where workers run")
+      ->check(CLI::IsMember({"topo"}));
+  list_command->callback(
+      [&] { code = list(what, cluster, format(), columns == "topo" ? Columns::kTopology : Columns::kUsual); });
 
   TopoOptions topo_options;
   auto* topo_command = app.add_subcommand("topo", "Draw what this machine, or a node of a cluster, is made of");

@@ -116,12 +116,28 @@ int status(const std::string& cluster, Format format) {
   return 0;
 }
 
-int list(const std::string& what, const std::string& cluster, Format format) {
+int list(const std::string& what, const std::string& cluster, Format format, Columns columns) {
   const auto rows = fetch(what, cluster);
   if (!rows) return complain(rows.error().what);
   if (format == Format::kJson) return std::printf("%s\n", rows->dump().c_str()), 0;
-  if (what == "nodes") {
+  if (what == "workers" && columns == Columns::kTopology) {
+    print_table(*rows, {{"WORKER", "id"},
+                        {"PID", "pid"},
+                        {"NODE", "node"},
+                        {"IS", "state"},
+                        {"RUNS ON", "pus"},
+                        {"BOUND TO", "bound_to"},
+                        {"GPUS", "gpus"}});
+  } else if (what == "nodes") {
     print_table(*rows, kNodeColumns);
+  } else if (what == "placement-groups") {
+    print_table(*rows, {{"GROUP", "id"},
+                        {"NAME", "name"},
+                        {"STATE", "state"},
+                        {"STRATEGY", "strategy"},
+                        {"LEVEL", "level"},
+                        {"BUNDLES", "places"},
+                        {"WHY", "why"}});
   } else if (what == "actors") {
     print_table(*rows, {{"ACTOR", "id"},
                         {"CLASS", "class"},

@@ -69,6 +69,7 @@ void ActorTable::serve(rpc::Rpc& rpc, const NodeId& node) {
   });
   rpc.on<proto::ProcessGone>(proto::PROCESS_GONE, [this](proto::ProcessGone&& gone, rpc::Responder) {
     step(scheduler::ActorOwnerGone{to_id<WorkerId>(gone.worker_id())});
+    ports_.process_gone(to_id<WorkerId>(gone.worker_id()));
   });
   rpc.on<proto::ActorLease>(proto::ACTOR_LEASE,
                             [this, node](proto::ActorLease&& message, rpc::Responder) { from_node(node, message); });
@@ -240,6 +241,10 @@ void ActorTable::request_worker(const scheduler::ActorLease& output) {
   m.set_incarnation(output.incarnation);
   m.set_job_id(output.job.bytes());
   *m.mutable_shape() = cluster::to_proto(output.shape);
+  if (output.bundle) {
+    m.set_placement_group(output.bundle.group.bytes());
+    m.set_bundle(output.bundle.index);
+  }
   send(output.node, m);
 }
 
@@ -267,7 +272,11 @@ void ActorTable::start(const scheduler::StartActor& output) {
 
 void ActorTable::changed(const scheduler::ActorView& view) {
   if (view.state == scheduler::ActorState::kDead) {
-    if (const auto spec = specs_.find(view.actor); spec != specs_.end()) spec->second.clear_arguments();
+    if (const auto spec = specs_.find(view.actor); spec != specs_.end()) {
+      spec->second.clear_arguments();
+      const auto group = base::PlacementGroupId::from_string(spec->second.strategy().placement_group());
+      if (group) ports_.member_died(*group);
+    }
     forget_old_specs();
   }
   const auto it = watchers_.find(view.actor);

@@ -23,6 +23,8 @@ class ActorTable {
   struct Ports {
     std::function<rpc::Rpc*(const base::NodeId&)> channel;  // Null when the node has none.
     cluster::ResolveNode resolve_node;
+    std::function<void(const base::WorkerId&)> process_gone;
+    std::function<void(const base::PlacementGroupId&)> member_died;
   };
   ActorTable(os::EventLoop& loop, Ports ports);
   ~ActorTable();
@@ -32,6 +34,7 @@ class ActorTable {
   void serve(rpc::Rpc& rpc, const base::NodeId& node);  // A raylet's channel.
   void node_changed(const scheduler::NodeView& view);
   void job_ended(const base::JobId& job);
+  void group_changed(const scheduler::GroupNews& news) { step(news); }
 
   // In the order of their ids.
   void each(const std::function<void(const proto::ActorInfo&)>& visit) const;

@@ -15,6 +15,7 @@
 
 #include "core/cluster/save_round.h"
 #include "core/gcs/actor_table.h"
+#include "core/gcs/group_table.h"
 #include "core/gcs/job_table.h"
 #include "core/gcs/key_value.h"
 #include "core/gcs/listing.h"
@@ -54,12 +55,23 @@ class Gcs {
                           [this](const scheduler::NodeView& view) {
                             report_joined(view);
                             actors_.node_changed(view);
+                            groups_.node_changed(view);
                             if (view.state == scheduler::NodeState::kDead) jobs_.node_died(view.node);
                           }}),
         actors_(loop, {.channel = [this](const NodeId& node) { return nodes_.channel(node); },
-                       .resolve_node = [this](const std::string& node) { return resolve(node); }}),
+                       .resolve_node = [this](const std::string& node) { return resolve(node); },
+                       .process_gone = [this](const base::WorkerId& worker) { groups_.owner_gone(worker); },
+                       .member_died = [this](const base::PlacementGroupId& group) { groups_.member_died(group); }}),
+        groups_(loop, {.channel = [this](const NodeId& node) { return nodes_.channel(node); },
+                       .topology = [this](const NodeId& node) { return nodes_.topology(node); },
+                       .node_name = [this](const NodeId& node) { return name_of(node); },
+                       .changed = [this](const scheduler::GroupNews& news) { actors_.group_changed(news); }}),
         jobs_(storage_, {.each_node = [this](const auto& visit) { nodes_.each_channel(visit); },
-                         .ended = [this](const base::JobId& job) { actors_.job_ended(job); }}),
+                         .ended =
+                             [this](const base::JobId& job) {
+                               groups_.job_ended(job);
+                               actors_.job_ended(job);
+                             }}),
         time_limit_(loop, options, [this](const proto::TimeLimit& limit) {
           nodes_.each_channel([&limit](const NodeId&, rpc::Rpc& rpc) { (void)rpc.notify(proto::TIME_LIMIT, limit); });
         }) {
@@ -121,7 +133,7 @@ class Gcs {
     });
     rpc->on<proto::List>(proto::LIST, [this](proto::List&& request, rpc::Responder responder) {
       proto::Json json;
-      json.set_text(list_json(request.what(), options_.cluster_name, nodes_, actors_, jobs_));
+      json.set_text(list_json(request.what(), options_.cluster_name, nodes_, actors_, groups_, jobs_));
       if (json.text().empty())
         return responder.fail({base::Code::kInvalid, "nothing is listed as \"" + request.what() + "\""});
       responder.reply(json);
@@ -134,6 +146,7 @@ class Gcs {
 
   void serve_node(const std::shared_ptr<rpc::Rpc>& rpc, const NodeId& node, std::uint64_t number) {
     actors_.serve(*rpc, node);
+    groups_.serve(*rpc, node);
     jobs_.serve(*rpc);
     key_values_.serve(*rpc);
     rpc->on<proto::SaveState>(proto::SAVE_STATE, [this](proto::SaveState&& request, rpc::Responder responder) {
@@ -160,6 +173,14 @@ class Gcs {
       os::log(os::LogLevel::kInfo, "nobody reads which nodes have joined");
   }
 
+  std::string name_of(const NodeId& id) const {
+    const proto::ClusterView view = nodes_.view(0);
+    for (const auto& node : view.nodes()) {
+      if (NodeId::from_string(node.node_id()) == id) return node.name();
+    }
+    return id.short_hex();
+  }
+
   std::optional<NodeId> resolve(const std::string& name) const {
     const proto::ClusterView view = nodes_.view(0);
     for (const auto& node : view.nodes()) {
@@ -178,6 +199,7 @@ class Gcs {
   KeyValueStore key_values_;
   NodeTable nodes_;
   ActorTable actors_;
+  GroupTable groups_;
   JobTable jobs_;
   TimeLimit time_limit_;
   std::map<std::uint64_t, std::shared_ptr<rpc::Rpc>> channels_;

@@ -38,6 +38,43 @@ json node_row(const proto::NodeInfo& node) {
           {"why", node.why_dead()}};
 }
 
+json amounts(const base::Resources& resources) {
+  json out = json::object();
+  for (const auto& [name, amount] : resources.all()) out[name] = amount.value();
+  return out;
+}
+
+json group_row(const scheduler::GroupView& group, const std::map<base::NodeId, std::string>& node_names) {
+  static constexpr const char* kStates[] = {"", "PENDING", "CREATED", "RESCHEDULING", "REMOVED", "INFEASIBLE"};
+  json bundles = json::array();
+  for (std::uint32_t i = 0; i < group.wish.bundles.size(); ++i) {
+    bundles.push_back({{"bundle", i}, {"resources", amounts(group.wish.bundles[i])}});
+  }
+  std::string places;
+  for (const scheduler::PlacedBundle& b : group.placed) {
+    const auto name = node_names.find(b.node);
+    const std::string node = name == node_names.end() ? b.node.short_hex() : name->second;
+    json& row = bundles[b.bundle];
+    row["node"] = node;
+    row["pus"] = b.pieces.pus.to_string();
+    row["gpus"] = b.pieces.gpus;
+    if (b.pieces.nic) row["nic"] = *b.pieces.nic;
+    places += (places.empty() ? "" : " ") + std::to_string(b.bundle) + "@" + node;
+    if (!b.pieces.pus.empty()) places += ":" + b.pieces.pus.to_string();
+  }
+  return {{"id", group.group.hex()},
+          {"name", group.name},
+          {"namespace", group.ns},
+          {"state", kStates[static_cast<int>(group.state) % 6]},
+          {"strategy", scheduler::name_of(group.wish.strategy)},
+          {"level", group.wish.level.to_string()},
+          {"job", group.job.short_hex()},
+          {"detached", group.lifetime == scheduler::ActorLifetime::kDetached},
+          {"bundles", std::move(bundles)},
+          {"places", places},
+          {"why", group.why}};
+}
+
 // What each node that lives is made of, and a drawing of it.
 json topologies(const proto::ClusterView& view, const NodeTable& table) {
   json out = json::array();
@@ -100,12 +137,19 @@ json status(const std::string& cluster, const json& nodes, const json& actors, c
 }  // namespace
 
 std::string list_json(const std::string& what, const std::string& cluster, const NodeTable& node_table,
-                      const ActorTable& actor_table, const JobTable& job_table) {
+                      const ActorTable& actor_table, const GroupTable& group_table, const JobTable& job_table) {
   json nodes = json::array();
   json actors = json::array();
   json jobs = json::array();
   const proto::ClusterView view = node_table.view(0);
   for (const auto& node : view.nodes()) nodes.push_back(node_row(node));
+  if (what == "placement-groups") {
+    json groups = json::array();
+    std::map<base::NodeId, std::string> names;
+    for (const auto& node : view.nodes()) names[to_id<base::NodeId>(node.node_id())] = node.name();
+    group_table.each([&](const scheduler::GroupView& group) { groups.push_back(group_row(group, names)); });
+    return groups.dump(-1, ' ', false, json::error_handler_t::replace);
+  }
   if (what == "topology") return topologies(view, node_table).dump(-1, ' ', false, json::error_handler_t::replace);
   if (what == "nodes") return nodes.dump(-1, ' ', false, json::error_handler_t::replace);
   actor_table.each([&actors](const proto::ActorInfo& actor) { actors.push_back(actor_row(actor)); });

@@ -27,6 +27,9 @@ Result<void> GcsLink::connect(const std::string& address, const transport::Chann
                               [this](proto::ActorLease&& m, rpc::Responder) { events_.actor_lease(m); });
   rpc_->on<proto::ActorInfo>(proto::ACTOR_CHANGED,
                              [this](proto::ActorInfo&& m, rpc::Responder) { events_.actor_changed(m); });
+  rpc_->on<proto::BundleHold>(proto::BUNDLES, [this](proto::BundleHold&& m, rpc::Responder) { events_.bundles(m); });
+  rpc_->on<proto::GroupInfo>(proto::GROUP_CHANGED,
+                             [this](proto::GroupInfo&& m, rpc::Responder) { events_.group_changed(m); });
   rpc_->on<proto::JobInfo>(proto::JOB_STARTED, [this](proto::JobInfo&& m, rpc::Responder) { events_.job_started(m); });
   rpc_->on<proto::JobFinished>(proto::JOB_ENDED, [this](proto::JobFinished&& m, rpc::Responder responder) {
     events_.job_ended(m, std::move(responder));
@@ -55,6 +58,10 @@ bool GcsLink::is_for_gcs(proto::MessageType type) {
     case proto::GET_ACTOR:
     case proto::KILL_ACTOR:
     case proto::ACTOR_OUT_OF_SCOPE:
+    case proto::CREATE_GROUP:
+    case proto::GET_GROUP:
+    case proto::WAIT_GROUP:
+    case proto::REMOVE_GROUP:
     case proto::KV_PUT:
     case proto::KV_GET:
     case proto::KV_DELETE:

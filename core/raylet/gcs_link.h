@@ -19,6 +19,8 @@ class GcsLink {
     std::function<void(const proto::ClusterView&)> view;
     std::function<void(const proto::ActorLease&)> actor_lease;
     std::function<void(const proto::ActorInfo&)> actor_changed;
+    std::function<void(const proto::BundleHold&)> bundles;
+    std::function<void(const proto::GroupInfo&)> group_changed;
     std::function<void(const proto::JobInfo&)> job_started;
     std::function<void(const proto::JobFinished&, rpc::Responder)> job_ended;
     std::function<void(const proto::TimeLimit&)> time_limit;

@@ -29,6 +29,10 @@ template <class T>
 concept ToGcs = std::is_same_v<T, scheduler::ActorGrant> || std::is_same_v<T, scheduler::ActorReject> ||
     std::is_same_v<T, scheduler::ActorLost> || std::is_same_v<T, scheduler::ActorReleased>;
 
+template <class T>
+concept ForBundles = std::is_same_v<T, scheduler::BundlesPrepared> || std::is_same_v<T, scheduler::BundlesRefused> ||
+    std::is_same_v<T, scheduler::BundlesCommitted> || std::is_same_v<T, scheduler::BundlesReleased>;
+
 scheduler::WorkerFate fate(bool usable) {
   return usable ? scheduler::WorkerFate::kReusable : scheduler::WorkerFate::kSpent;
 }
@@ -68,6 +72,9 @@ void LeaseDriver::demand(const WorkerId& owner, const base::JobId& job, const pr
     refusal.set_what(error.what);
     if (rpc::Rpc* rpc = ports_.client(owner)) (void)rpc->notify(proto::UNSCHEDULABLE, refusal);
     return responder.fail(error);
+  }
+  if (strategy->bundle && watched_groups_.insert(strategy->bundle.group).second) {
+    ports_.watch_group(strategy->bundle.group);
   }
   if (message.want() == 0) {
     wanted_.erase({owner, message.key()});
@@ -133,7 +140,14 @@ void LeaseDriver::owner_gone(const WorkerId& owner) {
   std::erase_if(peer_failures_, [&owner](const auto& entry) { return entry.first.first == owner; });
   std::erase_if(asked_of_peers_, [&owner](const auto& entry) { return entry.second.first == owner; });
   std::erase_if(returns_, [&owner](const auto& entry) { return entry.first.first == owner; });
+  bindings_.erase(owner);
+  binding_now_.erase(owner);
   step(scheduler::OwnerGone{owner});
+}
+
+const WorkerBinding* LeaseDriver::binding_of(const WorkerId& worker) const {
+  const auto it = bindings_.find(worker);
+  return it == bindings_.end() ? nullptr : &it->second;
 }
 
 void LeaseDriver::from_peer(const NodeId& peer, const proto::PeerLease& m) {
@@ -141,10 +155,11 @@ void LeaseDriver::from_peer(const NodeId& peer, const proto::PeerLease& m) {
   switch (m.kind()) {
     case proto::PeerLease::DEMAND: {
       auto shape = cluster::to_resources(m.shape());
-      if (!shape) return;  // A peer that breaks the protocol gets no answer.
+      const auto bundle = cluster::to_bundle_ref(m.placement_group(), m.bundle());
+      if (!shape || !bundle) return;  // A peer that breaks the protocol gets no answer.
       asked_by_peers_[lease] = to_id<base::JobId>(m.job_id());
       return step(scheduler::PeerDemand{peer, m.request(), m.floor(), lease, to_id<WorkerId>(m.owner()), m.key(),
-                                        to_id<base::JobId>(m.job_id()), std::move(*shape)});
+                                        to_id<base::JobId>(m.job_id()), std::move(*shape), *bundle});
     }
     case proto::PeerLease::GRANT:
       asked_of_peers_.erase(lease);
@@ -171,7 +186,8 @@ void LeaseDriver::from_gcs(const proto::ActorLease& m) {
   const auto actor = to_id<base::ActorId>(m.actor_id());
   if (m.kind() == proto::ActorLease::REQUEST) {
     auto shape = cluster::to_resources(m.shape());
-    if (!shape) return;
+    const auto bundle = cluster::to_bundle_ref(m.placement_group(), m.bundle());
+    if (!shape || !bundle) return;
     step(scheduler::ActorLease{.node = node_,
                                .request = m.request(),
                                .floor = m.floor(),
@@ -179,11 +195,30 @@ void LeaseDriver::from_gcs(const proto::ActorLease& m) {
                                .actor = actor,
                                .incarnation = static_cast<std::uint32_t>(m.incarnation()),
                                .job = to_id<base::JobId>(m.job_id()),
-                               .shape = std::move(*shape)});
+                               .shape = std::move(*shape),
+                               .bundle = *bundle});
   } else if (m.kind() == proto::ActorLease::RELEASE) {
     const auto mode = m.kill() ? scheduler::StopMode::kKill : scheduler::StopMode::kDrain;
     step(scheduler::ActorRelease{node_, m.request(), m.floor(), lease, actor, mode});
   }
+}
+
+void LeaseDriver::from_gcs(const proto::BundleHold& m) {
+  const auto hold = to_id<LeaseId>(m.hold_id());
+  if (m.kind() == proto::BundleHold::COMMIT) return step(scheduler::CommitBundles{node_, hold});
+  if (m.kind() == proto::BundleHold::RELEASE) {
+    return step(scheduler::ReleaseBundles{node_, m.request(), m.floor(), hold});
+  }
+  if (m.kind() != proto::BundleHold::PREPARE) return;
+  scheduler::PrepareBundles prepare{node_, m.request(), m.floor(), hold, to_id<base::PlacementGroupId>(m.group_id()),
+                                    {}};
+  for (const proto::Bundle& b : m.bundles()) {
+    auto bundle = cluster::to_held_bundle(b);
+    if (!bundle) return;
+    prepare.bundles.push_back(std::move(*bundle));
+  }
+  if (m.capture_child_tasks()) capturing_.insert(prepare.group);
+  step(std::move(prepare));
 }
 
 // Outputs may bring new inputs before step() has returned: these wait their turn.
@@ -214,7 +249,46 @@ void LeaseDriver::run() {
   }
 }
 
+// A lease of this node's worker is granted once the worker runs where the lease says.  True: later.
+bool LeaseDriver::put_after_binding(const scheduler::LeaseOutput& output) {
+  WorkerId worker;
+  LeaseId lease;
+  std::visit(
+      [&](const auto& o) {
+        using T = std::decay_t<decltype(o)>;
+        if constexpr (std::is_same_v<T, scheduler::Grant> || std::is_same_v<T, scheduler::PeerGrant> ||
+                      std::is_same_v<T, scheduler::ActorGrant>) {
+          worker = o.worker;
+          lease = o.lease;
+        }
+      },
+      output);
+  const auto* seat = worker.is_nil() ? nullptr : machine_.seats().find(lease);
+  if (seat == nullptr || seat->worker != worker) return false;  // The worker is another node's.
+  const auto now = binding_now_.find(worker);
+  if (now != binding_now_.end() && now->second == lease) return true;  // Said again: once the worker has answered.
+  WorkerBinding wanted;
+  wanted.gpus = seat->pieces.gpus;
+  if (seat->bundle) {
+    if (const auto* pieces = machine_.seats().pieces_of(seat->bundle)) wanted.pus = pieces->pus;
+    if (capturing_.contains(seat->bundle.group)) wanted.captured = seat->bundle.group;
+  }
+  const auto known = bindings_.find(worker);
+  if (known == bindings_.end() ? wanted == WorkerBinding{} : known->second == wanted) return false;
+  bindings_[worker] = wanted;
+  binding_now_[worker] = lease;
+  ports_.bind(worker, wanted, [this, worker, lease, output] {
+    std::erase_if(binding_now_, [&](const auto& b) { return b.second == lease; });
+    // Returned meanwhile, or the worker is gone: the grant would name nothing.
+    const auto* still = machine_.seats().find(lease);
+    if (still == nullptr || still->worker != worker || still->phase != scheduler::SeatBook::Phase::kHeld) return;
+    put(scheduler::LeaseOutput(output));
+  });
+  return true;
+}
+
 void LeaseDriver::put(scheduler::LeaseOutput&& output) {
+  if (put_after_binding(output)) return;
   std::visit(
       [this, &output](auto& o) {
         using T = std::decay_t<decltype(o)>;
@@ -225,7 +299,9 @@ void LeaseDriver::put(scheduler::LeaseOutput&& output) {
         } else if constexpr (std::is_same_v<T, scheduler::StartWorkers>) {
           ports_.start_workers(o.job, o.count);
         } else if constexpr (std::is_same_v<T, scheduler::StopWorker>) {
-          ports_.stop_worker(o.worker, o.mode);
+          ports_.stop_worker(o);
+        } else if constexpr (ForBundles<T>) {
+          put_bundles(std::move(output));
         } else if constexpr (std::is_same_v<T, scheduler::AvailabilityChanged>) {
           ports_.publish(o.version, o.available);
         } else {
@@ -324,6 +400,10 @@ void LeaseDriver::put_to_peer(scheduler::LeaseOutput&& output) {
           m.set_key(o.key);
           m.set_job_id(o.job.bytes());
           *m.mutable_shape() = cluster::to_proto(o.shape);
+          if (o.bundle) {
+            m.set_placement_group(o.bundle.group.bytes());
+            m.set_bundle(o.bundle.index);
+          }
         } else if constexpr (std::is_same_v<T, scheduler::PeerGrant>) {
           asked_by_peers_.erase(o.lease);
           m.set_kind(proto::PeerLease::GRANT);
@@ -350,6 +430,27 @@ void LeaseDriver::put_to_peer(scheduler::LeaseOutput&& output) {
       },
       output);
   ports_.to_peer(peer, std::move(m));
+}
+
+void LeaseDriver::put_bundles(scheduler::LeaseOutput&& output) {
+  proto::BundleHold m;
+  std::visit(
+      [&m](auto& o) {
+        using T = std::decay_t<decltype(o)>;
+        if constexpr (ForBundles<T>) m.set_hold_id(o.hold.bytes());
+        if constexpr (std::is_same_v<T, scheduler::BundlesPrepared>) m.set_kind(proto::BundleHold::PREPARED);
+        if constexpr (std::is_same_v<T, scheduler::BundlesCommitted>) m.set_kind(proto::BundleHold::COMMITTED);
+        if constexpr (std::is_same_v<T, scheduler::BundlesReleased>) m.set_kind(proto::BundleHold::RELEASED);
+        if constexpr (std::is_same_v<T, scheduler::BundlesRefused>) {
+          m.set_kind(proto::BundleHold::REFUSED);
+          m.set_why(o.why);
+          *m.mutable_available() = cluster::to_proto(o.available);
+          m.set_free_pus(o.free_pus.to_string());
+          for (const base::Amount room : o.gpu_room) m.add_gpu_room(room.units);
+        }
+      },
+      output);
+  ports_.bundles_to_gcs(m);
 }
 
 void LeaseDriver::put_to_gcs(scheduler::LeaseOutput&& output) {

@@ -163,8 +163,9 @@ Result<void> Node::open() {
                                  leases_->worker_ready(worker, job, ready->address.SerializeAsString());
                              },
                          .ended = [this](const WorkerHost::Ended& ended) { worker_ended(ended); }});
-  leases_ = std::make_unique<LeaseDriver>(loop_, scheduler::LeaseMachine::Self{id_, options_.resources, labels_},
-                                          lease_limits(options_), lease_ports());
+  leases_ =
+      std::make_unique<LeaseDriver>(loop_, scheduler::LeaseMachine::Self{id_, options_.resources, labels_, topology_},
+                                    lease_limits(options_), lease_ports());
   jobs_ = std::make_unique<Jobs>(loop_, job_ports());
   proto::PeerHello hello;
   hello.set_node_id(id_.bytes());
@@ -243,7 +244,11 @@ LeaseDriver::Ports Node::lease_ports() {
             gcs_->notify(proto::ACTOR_LEASE, message);
           },
       .start_workers = [this](const JobId& job, std::uint32_t count) { workers_->order(job, count); },
-      .stop_worker = [this](const WorkerId& worker, scheduler::StopMode mode) { stop_worker(worker, mode); },
+      .bundles_to_gcs = [this](const proto::BundleHold& message) { gcs_->notify(proto::BUNDLES, message); },
+      .watch_group = [this](const base::PlacementGroupId& group) { watch_group(group); },
+      .bind = [this](const WorkerId& worker, const WorkerBinding& binding,
+                     std::function<void()> done) { bind(worker, binding, std::move(done)); },
+      .stop_worker = [this](const scheduler::StopWorker& order) { stop_worker(order); },
       .publish = [this](std::uint64_t version, const base::Resources& available) { publish(version, available); },
       .resolve_node = [this](const std::string& node) -> std::optional<NodeId> {
         const bool us = node == options_.name || (!node.empty() && id_.hex().compare(0, node.size(), node) == 0);
@@ -284,6 +289,8 @@ GcsLink::Events Node::gcs_events() {
             leases_->from_gcs(message);
           },
       .actor_changed = [this](const proto::ActorInfo& info) { watch_->changed(info); },
+      .bundles = [this](const proto::BundleHold& message) { leases_->from_gcs(message); },
+      .group_changed = [this](const proto::GroupInfo& info) { leases_->step(cluster::to_news(info)); },
       .job_started = [this](const proto::JobInfo& job) { job_heard(job); },
       .job_ended = [this](
                        const proto::JobFinished& message,
@@ -354,7 +361,10 @@ Jobs::Ports Node::job_ports() {
             }
             return out;
           },
-      .ask_to_leave = [this](const WorkerId& worker) { stop_worker(worker, scheduler::StopMode::kDrain); },
+      .ask_to_leave =
+          [this](const WorkerId& worker) {
+            stop_worker({worker, scheduler::StopMode::kDrain, {}});
+          },
       .kill = [this](const WorkerId& worker,
                      const std::string& why) { workers_->kill(worker, proto::ExitCause::JOB_ENDED, why); },
       .forget =
@@ -431,19 +441,38 @@ void Node::worker_ended(const WorkerHost::Ended& ended) {
   jobs_->worker_gone(ended.job, ended.worker);
 }
 
-void Node::stop_worker(const WorkerId& worker, scheduler::StopMode mode) {
-  if (mode == scheduler::StopMode::kKill) {
-    return workers_->kill(worker, proto::ExitCause::KILLED,
-                          "stopped by its raylet: its owner is gone, or it was killed");
+void Node::stop_worker(const scheduler::StopWorker& order) {
+  const WorkerId& worker = order.worker;
+  if (order.mode == scheduler::StopMode::kKill) {
+    const std::string why = order.why.empty() ? "its owner is gone, or it was killed" : order.why;
+    return workers_->kill(worker, proto::ExitCause::KILLED, "stopped by its raylet: " + why);
   }
   proto::Exit exit;
   exit.set_why("no longer needed");
   if (rpc::Rpc* rpc = clients_.rpc(worker)) (void)rpc->notify(proto::EXIT, exit);
 }
 
+void Node::watch_group(const base::PlacementGroupId& group) {
+  proto::GroupQuery query;
+  query.set_group_id(group.bytes());
+  gcs_->ask<proto::GroupInfo>(proto::SUBSCRIBE_GROUP, query, rpc::kNoDeadline,
+                              [this, group](Result<proto::GroupInfo> info) {
+                                if (info) return leases_->step(cluster::to_news(*info));
+                                if (info.error().code != Code::kNotFound) return;
+                                leases_->step(scheduler::GroupNews{group, 1, {}, true, info.error().what});
+                              });
+}
+
 void Node::view_changed(const proto::ClusterView& view) {
   peers_->update(view);
   for (const auto& info : view.nodes()) {
+    const auto other = to_id<NodeId>(info.node_id());
+    const bool lives = info.state() != proto::NodeInfo::DEAD;
+    if (lives && other != id_ && info.host_key() == host_key_) {
+      beside_us_.insert(other);
+    } else {
+      beside_us_.erase(other);
+    }
     auto node = cluster::to_node_view(info);
     if (node && node->node != id_) leases_->step(std::move(*node));
   }

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/base/topology.h"
@@ -77,7 +78,10 @@ class Node {
   void driver_gone(const Client& client);
 
   void worker_ended(const WorkerHost::Ended& ended);
-  void stop_worker(const base::WorkerId& worker, scheduler::StopMode mode);
+  void stop_worker(const scheduler::StopWorker& order);
+  void bind(const base::WorkerId& worker, const WorkerBinding& binding, std::function<void()> done);
+  bool may_bind() const;
+  void watch_group(const base::PlacementGroupId& group);
   void view_changed(const proto::ClusterView& view);
   void peer_died(const proto::NodeInfo& peer);
   void deliver_lines(const base::JobId& job, const proto::LogLines& lines);
@@ -97,7 +101,8 @@ class Node {
   const os::Secret& secret_;
   const base::NodeId id_;
   base::Topology topology_;
-  bool topology_is_ours_ = false;  // Of this machine: workers can be bound by it.
+  bool topology_is_ours_ = false;     // Of this machine: workers can be bound by it.
+  std::set<base::NodeId> beside_us_;  // Other raylets of this host that live.
   std::map<std::string, std::string> labels_;
   const std::uint64_t incarnation_ = 1;
   const std::string host_key_;

@@ -59,4 +59,29 @@ base::Result<void> Node::open_topology() {
   return {};
 }
 
+// Raylets of one host that offer the same CPUs would each give them away: then nobody is bound.
+bool Node::may_bind() const {
+  const std::string bind = setting(options_, "bind");
+  return topology_is_ours_ && bind != "off" && (bind == "on" || beside_us_.empty());
+}
+
+void Node::bind(const base::WorkerId& worker, const WorkerBinding& binding, std::function<void()> done) {
+  proto::Binding message;
+  if (may_bind()) {
+    message.set_pus((binding.pus.empty() ? topology_.all_pus() : binding.pus).to_string());
+  }
+  message.set_sees_gpus(!binding.gpus.empty());
+  std::string gpus;
+  for (const std::uint16_t gpu : binding.gpus) {
+    const bool has_uuid = gpu < topology_.gpus.size() && !topology_.gpus[gpu].uuid.empty();
+    gpus += (gpus.empty() ? "" : ",") + (has_uuid ? topology_.gpus[gpu].uuid : std::to_string(gpu));
+  }
+  message.set_gpus(gpus);
+  if (!binding.captured.is_nil()) message.set_captured_group(binding.captured.bytes());
+  rpc::Rpc* rpc = clients_.rpc(worker);
+  if (rpc == nullptr) return done();
+  rpc->ask<proto::Empty>(proto::BIND, message, std::chrono::seconds(10),
+                         [done = std::move(done)](base::Result<proto::Empty>) { done(); });
+}
+
 }  // namespace mobula::raylet

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/metrics.h"
+#include "core/os/bind.h"
 #include "core/raylet/node.h"
 
 namespace mobula::raylet {
@@ -20,6 +21,14 @@ std::string Node::status_json() const {
       row["actor"] = actor->second.actor.short_hex();
       row["class"] = actor->second.class_name;
       row["name"] = actor->second.name;
+    }
+    if (const auto cpus = os::allowed_cpus(worker.pid)) row["pus"] = cpus->to_string();
+    row["gpus"] = "";
+    if (const WorkerBinding* binding = leases_->binding_of(id)) {
+      std::string gpus;
+      for (const std::uint16_t gpu : binding->gpus) gpus += (gpus.empty() ? "" : ",") + std::to_string(gpu);
+      row["gpus"] = gpus;
+      row["bound_to"] = binding->pus.to_string();
     }
     workers.push_back(std::move(row));
   }

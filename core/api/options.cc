@@ -5,8 +5,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "core/api/option_checks.h"
 #include "core/api/runtime_access.h"
-#include "core/base/limits.h"
 #include "mobula/detail/call.h"
 #include "mobula/group.h"
 
@@ -19,22 +19,6 @@ struct TaskOptionsSlot {
 };
 
 namespace {
-
-std::string checked_name(std::string_view name, const char* field) {
-  if (name.size() > base::kNameBytesMax) {
-    throw_invalid(std::string(field) + " has " + std::to_string(name.size()) + " bytes, the limit is " +
-                  std::to_string(base::kNameBytesMax));
-  }
-  return std::string(name);
-}
-
-void set_amount(base::Resources& to, const std::string& name, double amount) {
-  constexpr double kMax = 9.0e14;  // In units of 1/10000, below 2^63.
-  if (!(amount >= 0 && amount <= kMax)) {
-    throw_invalid("option " + name + " = " + std::to_string(amount) + ": an amount lies between 0 and 9e14");
-  }
-  to.set(name, base::Amount::of(amount));
-}
 
 void require(bool ok, const char* what) {
   if (!ok) throw_invalid(what);
@@ -52,17 +36,6 @@ runtime::Strategy strategy_of(const Scheduling& scheduling, const LabelView& lab
   return out;
 }
 
-// The fields that tasks, actors and groups share.
-template <class Options>
-base::Resources resources_of(const Options& o) {
-  base::Resources out;
-  set_amount(out, "cpus", o.cpus);
-  set_amount(out, "gpus", o.gpus);
-  set_amount(out, "memory", static_cast<double>(o.memory));
-  o.resources.for_each(
-      [&](std::string_view name, double amount) { set_amount(out, checked_name(name, "a resource's name"), amount); });
-  return out;
-}
 template <class Options>
 void check_common(const Options& o) {
   require(o.isolation == Isolation::shared, "option isolation: this version runs every task in a shared worker");
@@ -192,19 +165,47 @@ std::shared_ptr<const runtime::ActorSpecOptions> copy_options(const ActorOptions
 
 std::shared_ptr<const GroupSpec> copy_options(const GroupOptions& options) {
   require(options.size >= 1, "option size: a group has at least one member");
-  require(options.placement == Placement::pack || options.placement == Placement::spread,
-          "option placement: the strict placements need a placement group");
   auto spec = std::make_shared<GroupSpec>();
   spec->size = options.size;
   spec->member = actor_spec(options);
-  if (options.placement == Placement::spread && options.scheduling.index() == 0) {
+  // PACK and SPREAD over nodes are what leases do by themselves; the rest needs a placement group.
+  const bool strict = options.placement == Placement::strict_pack || options.placement == Placement::strict_spread;
+  const bool by_leases = !strict && options.level == "node";
+  if (by_leases && options.placement == Placement::spread && options.scheduling.index() == 0) {
     spec->member.strategy.kind = runtime::Spread{};
   }
+  if (by_leases) return spec;
+  require(options.placement_group.id.is_nil(),
+          "option placement: the members lie where the placement group has its bundles; give one or the other");
+  require(options.scheduling.index() == 0, "option scheduling: placement and level say where the members lie");
+  spec->reserve.emplace();
+  spec->reserve->placement = static_cast<runtime::GroupSpecOptions::Placement>(options.placement);
+  spec->reserve->level = checked_name(options.level, "level");
+  spec->reserve->labels = std::exchange(spec->member.strategy.labels, {});
+  spec->reserve->bundles.assign(static_cast<std::size_t>(options.size), spec->member.resources);
+  spec->reserve->members = static_cast<std::uint32_t>(options.size);
+  spec->reserve->ns = spec->member.ns;
   return spec;
 }
 
-runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank) {
+base::PlacementGroupId reserve_members(const GroupSpec& group) {
+  if (!group.reserve) return {};
+  runtime::PlacementGroups* groups = runtime::require_current().placement_groups();
+  require(groups != nullptr, "this runtime has no placement groups");
+  runtime::GroupSpecOptions spec = *group.reserve;
+  spec.detached = group.member.detached;
+  if (spec.detached) spec.name = "members of " + group.member.name;
+  auto made = groups->create_group(spec);
+  if (!made) throw_error(made.error());
+  return made->id;
+}
+
+runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank, const base::PlacementGroupId& reserved) {
   runtime::ActorSpecOptions out = group.member;
+  if (!reserved.is_nil()) {
+    out.placement_group = reserved;
+    out.bundle = rank;
+  }
   if (!out.name.empty()) out.name += "/" + std::to_string(rank);
   return out;
 }

@@ -93,6 +93,10 @@ void ActorCreations::describe(Creation& creation, const FunctionEntry& construct
   spec.set_get_if_exists(options.get_if_exists);
   spec.set_detached(options.detached);
   fill_strategy(*spec.mutable_strategy(), options.strategy);
+  if (!options.placement_group.is_nil()) {
+    spec.mutable_strategy()->set_placement_group(options.placement_group.bytes());
+    spec.mutable_strategy()->set_bundle(options.bundle);
+  }
 }
 
 // REQUIRES: the actor has a name, which keeps its creation until this has read the answer.

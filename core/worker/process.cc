@@ -112,11 +112,13 @@ void Process::build_parts(objstore::StoreClient store, const Collectives::Option
   waits_ = std::make_unique<Waits>(engine_, *references_, *executor_,
                                    is_driver_ ? Waits::Continuations::kWhileWaiting : Waits::Continuations::kElsewhere);
   puts_ = std::make_unique<Puts>(Puts::Parts{engine_, *links_, *store_, *references_, scopes_, metrics_});
+  groups_ =
+      std::make_unique<GroupClient>(GroupClient::Parts{engine_, *links_, *raylet_, *references_, scopes_}, job_, ns_);
   reference_codec_ = std::make_unique<ReferenceCodec>(engine_, *links_, *references_, *actors_);
   time_left_ = std::make_unique<TimeLeft>(*submitter_);
-  news_ = std::make_unique<RayletNews>(
-      RayletNews::Parts{engine_, *links_, *raylet_, *references_, *submitter_, *actors_, *executor_, *time_left_},
-      is_driver_ ? RayletNews::Reader::kDriver : RayletNews::Reader::kWorker);
+  news_ = std::make_unique<RayletNews>(RayletNews::Parts{engine_, *links_, *raylet_, *references_, *submitter_,
+                                                         *actors_, *executor_, *time_left_, scopes_},
+                                       is_driver_ ? RayletNews::Reader::kDriver : RayletNews::Reader::kWorker);
   dispatch_.begin(
       {engine_, *links_, *references_, *calls_, *submitter_, *actors_, *executor_, *collectives_, metrics_});
   news_->serve();
@@ -238,7 +240,17 @@ OptionsHandle Process::intern(const TaskSpecOptions& options) {
 void Process::submit(const FunctionEntry& function, OptionsHandle options, Arguments&& arguments,
                      std::span<ObjectRef> out) {
   Engine::Lock lock(engine_);
+  if (!scopes_.captured_group().is_nil()) options = captured(options);
   submitter_->submit(function, options, scopes_.next_task(), std::move(arguments), out);
+}
+
+// The same options, inside the group that this worker's calls belong to.
+OptionsHandle Process::captured(OptionsHandle options) {
+  const auto key = std::pair(options, scopes_.captured_group());
+  if (const auto it = captured_options_.find(key); it != captured_options_.end()) return it->second;
+  TaskSpecOptions inside = submitter_->options(options);
+  if (inside.placement_group.is_nil()) inside.placement_group = key.second;
+  return captured_options_[key] = submitter_->intern(inside);
 }
 
 Result<ActorRef> Process::create_actor(const FunctionEntry& constructor, const ActorSpecOptions& options,
@@ -248,6 +260,7 @@ Result<ActorRef> Process::create_actor(const FunctionEntry& constructor, const A
   const auto id = scopes_.next_actor();
   ActorSpecOptions resolved = options;
   if (resolved.ns.empty()) resolved.ns = ns_;
+  if (resolved.placement_group.is_nil()) resolved.placement_group = scopes_.captured_group();
   return actors_->create(lock, constructor, resolved, id, job_, std::move(arguments));
 }
 

@@ -14,6 +14,7 @@
 #include "core/worker/dispatch.h"
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
+#include "core/worker/group_client.h"
 #include "core/worker/lineage.h"
 #include "core/worker/links.h"
 #include "core/worker/local_store.h"
@@ -94,6 +95,7 @@ class Process final : public Runtime {
     return waits_->when_ready(ref, continuation);
   }
   CollectiveRuntime* collectives() override { return collectives_.get(); }
+  PlacementGroups* placement_groups() override { return groups_.get(); }
   bool cancelled() const override;
   TaskContext context() const override;
   Result<std::string> cluster_status_json() override;
@@ -119,7 +121,11 @@ class Process final : public Runtime {
   void build_parts(objstore::StoreClient store, const Collectives::Options& collectives,
                    std::uint64_t lineage_bytes_max);
 
+  OptionsHandle captured(OptionsHandle options);
+
   const bool is_driver_;
+  // Inside a captured group.
+  std::map<std::pair<OptionsHandle, base::PlacementGroupId>, OptionsHandle> captured_options_;
   base::JobId job_;
   std::string ns_;
   Scopes scopes_;
@@ -145,6 +151,7 @@ class Process final : public Runtime {
   std::unique_ptr<Collectives> collectives_;
   std::unique_ptr<Waits> waits_;
   std::unique_ptr<Puts> puts_;
+  std::unique_ptr<GroupClient> groups_;
   std::unique_ptr<ReferenceCodec> reference_codec_;
   std::unique_ptr<TimeLeft> time_left_;
   std::unique_ptr<RayletNews> news_;

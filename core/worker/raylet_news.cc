@@ -1,10 +1,14 @@
 #include "core/worker/raylet_news.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <utility>
 
+#include "core/base/cpu_set.h"
 #include "core/base/settings.h"
+#include "core/os/bind.h"
+#include "core/os/log.h"
 #include "core/os/process.h"
 #include "core/worker/log_line.h"
 
@@ -40,6 +44,10 @@ void RayletNews::serve() {
     p_.links.declare_node_lost(*node, {Code::kLost, "node " + node->short_hex() + " has died: " + m.why()});
     p_.references.on_node_dead(*node, m.why());
     p_.engine.notify();
+  });
+  rpc.on<proto::Binding>(proto::BIND, [this](proto::Binding&& m, Responder responder) {
+    bind(m);
+    responder.reply(proto::Empty());
   });
   rpc.on<proto::Exit>(proto::EXIT, [this](proto::Exit&& m, Responder) {
     if (reader_ == Reader::kDriver) return;
@@ -97,6 +105,18 @@ void RayletNews::flush_lines() {
   base::Outbox<FoldedLine> out;
   fold_.flush(out);
   show(out);
+}
+
+// Before the lease that it is for has sent anything: nothing of the user's runs.
+void RayletNews::bind(const proto::Binding& message) {
+  if (reader_ == Reader::kDriver) return;
+  if (const auto cpus = base::CpuSet::parse(message.pus()); cpus && !cpus->empty()) {
+    const auto bound = os::bind_process(*cpus);
+    if (!bound) os::log(os::LogLevel::kWarn, "not bound: {}", bound.error().what);
+  }
+  if (message.sees_gpus()) ::setenv("CUDA_VISIBLE_DEVICES", message.gpus().c_str(), 1);
+  p_.scopes.set_captured_group(
+      base::PlacementGroupId::from_string(message.captured_group()).value_or(base::PlacementGroupId{}));
 }
 
 void RayletNews::cluster_down(const std::string& why) {

@@ -31,6 +31,7 @@ class RayletNews {
     ActorClient& actors;
     Executor& executor;
     TimeLeft& time;
+    Scopes& scopes;
   };
   RayletNews(Parts parts, Reader reader) : p_(parts), reader_(reader) {}
   ~RayletNews();
@@ -46,6 +47,7 @@ class RayletNews {
 
  private:
   void serve_leases();
+  void bind(const proto::Binding& message);
   void cluster_down(const std::string& why);
   bool setting(const std::string& key) const;
   void take_lines(proto::LogLines&& lines);

@@ -194,6 +194,37 @@ struct ResumedRun {
   std::string directory;
 };
 
+struct GroupSpecOptions {
+  enum class Placement : std::uint8_t { kPack, kSpread, kStrictPack, kStrictSpread };
+  Placement placement = Placement::kPack;
+  std::string level = "node";
+  std::vector<base::Resources> bundles;
+  std::string name;
+  std::string ns;  // Empty: the job's own namespace.
+  bool detached = false;
+  bool capture_child_tasks = false;
+  std::uint32_t members = 0;  // It goes when so many actors inside have died for good; 0: never by that.
+  std::map<std::string, std::string> labels;  // Selectors, of the nodes that may serve.
+};
+struct GroupHandleInfo {
+  base::PlacementGroupId id;
+  std::uint32_t bundles = 0;
+};
+
+// Placement groups, where a runtime has them.
+class PlacementGroups {
+ public:
+  // Blocks until the GCS knows it, not until it is created.
+  virtual Result<GroupHandleInfo> create_group(const GroupSpecOptions& options) = 0;
+  virtual Result<GroupHandleInfo> get_group(const std::string& name, const std::string& ns) = 0;
+  // Settles without a value once every bundle is there, with an error when that can never be.
+  virtual ObjectRef group_ready(const base::PlacementGroupId& group) = 0;
+  virtual Result<void> remove_group(const base::PlacementGroupId& group) = 0;  // Blocks until the GCS has done it.
+
+ protected:
+  ~PlacementGroups() = default;
+};
+
 enum class FetchLocal { kNo, kYes };
 
 // A process of a job: the driver or a worker.
@@ -229,6 +260,8 @@ class Runtime {
                            FetchLocal fetch) = 0;
   // Registers a continuation and returns true, or returns false because the bytes are here, or an error is.
   virtual bool when_ready(const ObjectRef& ref, Continuation& continuation) = 0;
+
+  virtual PlacementGroups* placement_groups() { return nullptr; }  // Null where there are none.
 
   // ---- about us.
   // Whether somebody asked that the calling thread's task stop: its waits then end early.

@@ -201,6 +201,10 @@ void Submitter::set_demand(const scheduler::SetDemand& demand) {
   request.set_want(demand.want);
   fill(*request.mutable_shape(), options.resources);
   fill(*request.mutable_strategy(), options.strategy);
+  if (!options.placement_group.is_nil()) {
+    request.mutable_strategy()->set_placement_group(options.placement_group.bytes());
+    request.mutable_strategy()->set_bundle(options.bundle);
+  }
   request.set_function(options.name);
   raylet_.rpc().ask<proto::Empty>(proto::DEMAND, request, std::chrono::seconds(5),
                                   [this, demand](base::Result<proto::Empty> reply) {

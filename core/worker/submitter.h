@@ -21,6 +21,7 @@ class Submitter final : public CallTracker {
  public:
   Submitter(Engine& engine, Calls& calls, Links& links, RayletLink& raylet);
 
+  const TaskSpecOptions& options(OptionsHandle handle) const { return options_[handle]; }
   OptionsHandle intern(const TaskSpecOptions& options);
   void submit(const FunctionEntry& function, OptionsHandle options, const base::TaskId& id, Arguments&& arguments,
               std::span<ObjectRef> out);

@@ -35,6 +35,9 @@ class Scopes {
   explicit Scopes(const CallScope& root) : root_(root) {}
 
   const CallScope& root() const { return root_; }
+  // The placement group that this worker's calls belong to, unless they name one; nil: none.  Under the engine's lock.
+  const base::PlacementGroupId& captured_group() const { return captured_; }
+  void set_captured_group(const base::PlacementGroupId& group) { captured_ = group; }
   void set_job(const base::JobId& job) { root_.job = job; }
   CallScope& mine() {
     CallScope* const task = current_scope();
@@ -48,6 +51,7 @@ class Scopes {
 
  private:
   CallScope root_;
+  base::PlacementGroupId captured_;
 };
 
 }  // namespace mobula::runtime

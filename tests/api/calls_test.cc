@@ -249,7 +249,8 @@ TEST_F(Calls, ReachEveryMemberOfAGroup) {
   EXPECT_THAT(g.each<&Member::rank>()(1).get(), ElementsAre(1, 11, 21));
   EXPECT_EQ(method<&Member::rank>(g[2], 5).get(), 25);
   EXPECT_THAT(g.each<&Member::size>()().get(), ElementsAre(3, 3, 3));
-  EXPECT_THROW(group<Member>.with({.size = 2, .placement = Placement::strict_spread}), InvalidArgument);
+  EXPECT_THROW((group<Member>.with({.size = 2, .placement = Placement::strict_spread})(10)), InvalidArgument)
+      << "this runtime has no placement groups";
 }
 
 TEST_F(Calls, RefuseAnEmptyRefAndAnEmptyHandle) {

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -17,10 +18,13 @@ namespace detail {
 struct GroupSpec {
   int size = 1;
   runtime::ActorSpecOptions member;
+  std::optional<runtime::GroupSpecOptions> reserve;  // A bundle for each member, where leases alone will not do.
 };
 std::shared_ptr<const GroupSpec> copy_options(const GroupOptions& options);
-// The members' options: of a named group, member i is called "name/i".
-runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank);
+// Asks for the placement group that the members lie in; nil when they need none.
+base::PlacementGroupId reserve_members(const GroupSpec& group);
+// The members' options: of a named group, member i is called "name/i"; of one with bundles, it lies in bundle i.
+runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank, const base::PlacementGroupId& reserved);
 
 // Makes the actors, in this order, members of a new group: the first call that each gets.
 void join_members(std::span<const runtime::ActorRef> members);
@@ -110,12 +114,13 @@ class GroupFactory {
     const detail::GroupSpec& spec = spec_ ? *spec_ : alone;
     const auto* entry = detail::MemberFunction<A, detail::ConstructorArgument<X>...>::entry();
     std::vector<ActorHandle<A>> members;
+    const base::PlacementGroupId reserved = detail::reserve_members(spec);
     for (int rank = 0; rank < spec.size; ++rank) {
       runtime::Arguments out;
       out.add_plain(rank);
       out.add_plain(spec.size);
       (Arg<detail::ConstructorArgument<X>>(arguments).add_to(out), ...);
-      members.emplace_back(detail::create_actor(*entry, detail::member_options(spec, rank), std::move(out)));
+      members.emplace_back(detail::create_actor(*entry, detail::member_options(spec, rank, reserved), std::move(out)));
     }
     if (members.size() > 1) {
       std::vector<runtime::ActorRef> actors;

@@ -13,6 +13,7 @@
 #include "mobula/group.h"
 #include "mobula/init.h"
 #include "mobula/options.h"
+#include "mobula/placement_group.h"
 #include "mobula/ref.h"
 #include "mobula/remote.h"
 #include "mobula/serialize.h"

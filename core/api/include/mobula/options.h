@@ -91,6 +91,24 @@ struct PlacementGroupView {
   base::PlacementGroupId id;
 };
 
+// What one bundle of a placement group reserves; it lies on one node.
+struct Bundle {
+  double cpus = 1;
+  double gpus = 0;
+  std::size_t memory = 0;  // Bytes.
+  ResourceView resources{};
+};
+
+struct PlacementGroupOptions {
+  Placement placement = Placement::pack;
+  std::string_view level = "node";  // core l3 numa package node nvlink switch spine rack, or a label.
+  std::string_view name{};
+  std::string_view ns{};  // Empty: the job's own.
+  Lifetime lifetime = Lifetime::job;
+  LabelView labels{};                // Of the nodes that may serve.
+  bool capture_child_tasks = false;  // What tasks and actors inside call lies inside, too, unless it names a group.
+};
+
 // What a task's process has that others lack.
 struct RuntimeEnv {
   LabelView env{};  // Environment variables.

@@ -54,7 +54,9 @@ void SeatBook::take(base::Time now, const base::LeaseId& lease, Holder holder, c
   const auto [it, added] = seats_.emplace(lease, std::move(seat));
   assert(added);
   (void)added;
-  if (const auto worker = pool_.take(job, lease)) {
+  // One with GPUs may have to wait for those who were there: settle() sees to that.
+  const auto worker = it->second.pieces.gpus.empty() ? pool_.take(job, lease) : std::nullopt;
+  if (worker) {
     seat_worker(now, lease, it->second, *worker);
   } else {
     waiting_[job].push_back(lease);
@@ -67,9 +69,7 @@ void SeatBook::release(base::Time now, const base::LeaseId& lease, WorkerFate fa
   if (it == seats_.end()) return;
   Seat& seat = it->second;
   if (seat.phase == Phase::kLeaving) return;
-  // A process that has used a GPU keeps a context on it: it serves nobody else.
-  if (seat.phase == Phase::kHeld &&
-      (fate == WorkerFate::kSpent || seat.blocked || !seat.pieces.gpus.empty() || pool_.has_ended(seat.job))) {
+  if (seat.phase == Phase::kHeld && (fate == WorkerFate::kSpent || seat.blocked || pool_.has_ended(seat.job))) {
     seat.phase = Phase::kLeaving;
     pool_.leave(seat.worker);
     out.emplace_back(StopWorker{seat.worker, mode});
@@ -137,11 +137,11 @@ void SeatBook::settle(base::Time now, base::Outbox<LeaseOutput>& out) {
   std::map<base::JobId, std::uint32_t> lacking;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     auto& [job, line] = *it;
-    while (!line.empty()) {
-      const auto worker = pool_.take(job, line.front());
-      if (!worker) break;
-      seat_worker(now, line.front(), seats_.at(line.front()), *worker);
-      line.pop_front();
+    for (auto place = line.begin(); place != line.end();) {
+      Seat& seat = seats_.at(*place);
+      const auto worker = clear_gpus(seat, out) ? pool_.take(job, *place, use_of(seat)) : std::nullopt;
+      if (worker) seat_worker(now, *place, seat, *worker);
+      place = worker ? line.erase(place) : std::next(place);
     }
     if (!line.empty()) lacking.emplace(job, static_cast<std::uint32_t>(line.size()));
     it = line.empty() ? waiting_.erase(it) : std::next(it);
@@ -152,6 +152,37 @@ void SeatBook::settle(base::Time now, base::Outbox<LeaseOutput>& out) {
   pool_.reap(now, stops);
   out.insert(out.end(), starts.begin(), starts.end());
   out.insert(out.end(), stops.begin(), stops.end());
+}
+
+// True when nobody whose lease is over is in the way on the seat's GPUs; else they are asked to leave.
+bool SeatBook::clear_gpus(const Seat& seat, base::Outbox<LeaseOutput>& out) {
+  if (seat.pieces.gpus.empty() || pool_.resting().empty()) return true;
+  const auto again = pool_.fitting(seat.job, use_of(seat));
+  const std::string why = "its GPU is another's now";
+  bool clear = true;
+  for (const std::uint16_t gpu : seat.pieces.gpus) {
+    const auto is_on = [gpu](const std::vector<std::uint16_t>& gpus) {
+      return std::find(gpus.begin(), gpus.end(), gpu) != gpus.end();
+    };
+    base::Amount room{base::Amount::kPerOne};
+    for (const auto& [lease, other] : seats_) {
+      if (other.phase != Phase::kLost && is_on(other.pieces.gpus)) room.units -= other.pieces.gpu_share.units;
+    }
+    const std::vector<base::WorkerId> resting(pool_.resting().begin(), pool_.resting().end());
+    for (const base::WorkerId& id : resting) {
+      const WorkerPool::Worker& worker = *pool_.find(id);
+      if (id == again || worker.stays || !is_on(worker.uses.gpus)) continue;
+      if (room >= worker.uses.share) {
+        room.units -= worker.uses.share.units;
+        continue;
+      }
+      clear = false;
+      if (worker.state != WorkerPool::State::kIdle) continue;
+      pool_.leave(id);
+      out.emplace_back(StopWorker{id, StopMode::kDrain, why});
+    }
+  }
+  return clear;
 }
 
 std::vector<SeatBook::Event> SeatBook::take_events() { return std::exchange(events_, {}); }

@@ -25,6 +25,9 @@ namespace mobula::scheduler {
 // soon as nothing of it can run any more: at once when the worker is idle again, else when its
 // process is gone.
 //
+// A worker that has used GPUs keeps contexts on them.  A seat on the same GPUs takes it again; one of somebody else
+// there asks it to leave and waits until it has, unless both fit beside each other or it must stay for its objects.
+//
 // Bundles of placement groups are held here too.  A hold takes its amounts and pieces when it is prepared; once it is
 // committed, seats inside a bundle take from what the bundle has, not from the node.  A hold that is dropped stays
 // until the last of its seats is gone.
@@ -135,6 +138,8 @@ class SeatBook {
   void give_back(const Seat& seat, const base::Resources& amounts);  // And its pieces and its place.
   void finish_leaving();
   void seat_worker(base::Time now, const base::LeaseId& lease, Seat& seat, const base::WorkerId& worker);
+  static GpuUse use_of(const Seat& seat) { return {seat.pieces.gpus, seat.pieces.gpu_share}; }
+  bool clear_gpus(const Seat& seat, base::Outbox<LeaseOutput>& out);
   void forget_waiting(const base::JobId& job, const base::LeaseId& lease);
 
   const base::Resources total_;

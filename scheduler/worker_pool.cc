@@ -30,8 +30,9 @@ void WorkerPool::job_ended(const base::JobId& job, base::Outbox<StopWorker>& out
 
 void WorkerPool::ready(base::Time now, const base::WorkerId& worker, const base::JobId& job, std::string address) {
   if (const auto known = workers_.find(worker); known != workers_.end()) {
-    if (known->second.state == State::kLeaving && known->second.lease.is_nil()) make_idle(now, worker, known->second);
-    return;
+    if (known->second.state != State::kLeaving || !known->second.lease.is_nil()) return;
+    known->second.stays = true;
+    return make_idle(now, worker, known->second);
   }
   Job& j = jobs_[job];
   if (j.starting > 0) {
@@ -52,6 +53,7 @@ std::optional<WorkerPool::Worker> WorkerPool::gone(const base::WorkerId& worker)
   if (it->second.state == State::kIdle) leave_idle(worker, it->second);
   Worker w = std::move(it->second);
   workers_.erase(it);
+  resting_.erase(worker);
   for (auto& [job, j] : jobs_) j.start_after.reset();  // What it held may be what starts lacked.
   forget_if_empty(w.job);
   return w;
@@ -68,16 +70,36 @@ void WorkerPool::start_failed(base::Time now, const base::JobId& job, std::uint3
   j.start_after = now + j.backoff;
 }
 
-std::optional<base::WorkerId> WorkerPool::take(const base::JobId& job, const base::LeaseId& lease) {
+std::optional<base::WorkerId> WorkerPool::take(const base::JobId& job, const base::LeaseId& lease,
+                                               const GpuUse& wanted) {
   const auto it = jobs_.find(job);
-  if (it == jobs_.end() || it->second.idle.empty()) return std::nullopt;
-  const base::WorkerId worker = it->second.idle.back();
-  it->second.idle.pop_back();
+  if (it == jobs_.end()) return std::nullopt;
+  auto& idle = it->second.idle;
+  const auto last_with = [&](const std::vector<std::uint16_t>& gpus) {
+    return std::find_if(idle.rbegin(), idle.rend(), [&](const auto& w) { return workers_.at(w).uses.gpus == gpus; });
+  };
+  auto best = last_with(wanted.gpus);
+  if (best == idle.rend() && wanted) best = last_with({});
+  if (best == idle.rend()) return std::nullopt;
+  const base::WorkerId worker = *best;
+  idle.erase(std::next(best).base());
   --idle_count_;
+  resting_.erase(worker);
   Worker& w = workers_.at(worker);
   w.state = State::kHeld;
   w.lease = lease;
+  w.stays = false;
+  if (wanted) w.uses = wanted;
   return worker;
+}
+
+std::optional<base::WorkerId> WorkerPool::fitting(const base::JobId& job, const GpuUse& wanted) const {
+  const auto it = jobs_.find(job);
+  if (it == jobs_.end()) return std::nullopt;
+  const auto& idle = it->second.idle;
+  const auto best =
+      std::find_if(idle.rbegin(), idle.rend(), [&](const auto& w) { return workers_.at(w).uses.gpus == wanted.gpus; });
+  return best == idle.rend() ? std::nullopt : std::optional(*best);
 }
 
 void WorkerPool::give_back(base::Time now, const base::WorkerId& worker) {
@@ -125,6 +147,12 @@ void WorkerPool::start(base::Time now, const std::map<base::JobId, std::uint32_t
 }
 
 void WorkerPool::reap(base::Time now, base::Outbox<StopWorker>& out) {
+  for (const base::WorkerId& worker : std::vector(resting_.begin(), resting_.end())) {
+    const Worker& w = workers_.at(worker);
+    if (w.state != State::kIdle || w.stays || w.idle_since + limits_.idle_timeout > now) continue;
+    leave(worker);
+    out.push_back({worker, StopMode::kDrain, {}});
+  }
   while (idle_count_ > limits_.cores) {
     const auto worker = longest_idle();
     if (workers_.at(*worker).idle_since + limits_.idle_timeout > now) break;
@@ -144,8 +172,19 @@ void WorkerPool::reap(base::Time now, base::Outbox<StopWorker>& out) {
 std::optional<base::Time> WorkerPool::next_deadline() const {
   std::optional<base::Time> next;
   if (idle_count_ > limits_.cores) next = workers_.at(*longest_idle()).idle_since + limits_.idle_timeout;
+  next = base::earlier(next, next_resting());
   for (const auto& [job, j] : jobs_) {
     next = base::earlier(next, j.start_after);
+  }
+  return next;
+}
+
+// When the first of the idle ones with GPUs has been idle for too long.
+std::optional<base::Time> WorkerPool::next_resting() const {
+  std::optional<base::Time> next;
+  for (const base::WorkerId& worker : resting_) {
+    const Worker& w = workers_.at(worker);
+    if (w.state == State::kIdle && !w.stays) next = base::earlier(next, w.idle_since + limits_.idle_timeout);
   }
   return next;
 }
@@ -161,13 +200,21 @@ bool WorkerPool::is_valid() const {
       if (!w || w->state != State::kIdle || w->job != job) return false;
     }
   }
-  return idle == idle_count_ && starting == starting_count_ && ended_.size() == ended_order_.size();
+  std::size_t resting = 0;
+  for (const auto& [worker, w] : workers_) {
+    const bool rests = w.uses && w.lease.is_nil();
+    if (rests != resting_.contains(worker)) return false;
+    resting += rests;
+  }
+  return idle == idle_count_ && starting == starting_count_ && resting == resting_.size() &&
+         ended_.size() == ended_order_.size();
 }
 
 void WorkerPool::make_idle(base::Time now, const base::WorkerId& worker, Worker& w) {
   w.state = State::kIdle;
   w.lease = {};
   w.idle_since = now;
+  if (w.uses) resting_.insert(worker);
   ended_idle_ = ended_idle_ || ended_.contains(w.job);
   jobs_[w.job].idle.push_back(worker);
   ++idle_count_;

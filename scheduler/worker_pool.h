@@ -10,6 +10,7 @@
 
 #include "core/base/ids.h"
 #include "core/base/machine.h"
+#include "core/base/resources.h"
 #include "scheduler/actor_lease.h"
 
 namespace mobula::scheduler {
@@ -27,11 +28,19 @@ struct StopWorker {
   std::string why;  // For people; empty: its owner is gone, or it is not needed.
 };
 
+// What a worker has of a node's GPUs: its contexts hold memory on each of them for as long as it lives.
+struct GpuUse {
+  std::vector<std::uint16_t> gpus;
+  base::Amount share;  // Of each of them.
+
+  explicit operator bool() const { return !gpus.empty(); }
+};
+
 struct WorkerPoolLimits {
   std::uint32_t cores = 1;            // Workers kept idle, and started ahead for each job.
   std::uint32_t workers_max = 1'024;  // Processes, starting ones included: the headroom for nested waits.
   std::uint32_t starting_max = 16;    // At a time.
-  base::Duration idle_timeout = std::chrono::seconds(2);          // Of workers beyond `cores`.
+  base::Duration idle_timeout = std::chrono::seconds(2);          // Of workers beyond `cores`, and those with GPUs.
   base::Duration start_backoff = std::chrono::milliseconds(100);  // After a failed start, doubling
   base::Duration start_backoff_max = std::chrono::seconds(5);     // up to this.
 };
@@ -40,6 +49,8 @@ struct WorkerPoolLimits {
 //
 // A worker is idle, held by a lease, or leaving.  Idle ones serve only their own job; the one that was
 // used last is taken first.  Those beyond `cores` are asked to leave after idle_timeout, oldest first.
+//
+// One that has used GPUs serves only leases of the very same ones from then on, and none without any.
 //
 // Invariant: size() + starting() <= workers_max, but for processes that nobody asked for.
 class WorkerPool {
@@ -51,6 +62,8 @@ class WorkerPool {
     State state = State::kIdle;
     base::LeaseId lease;  // Of kHeld, and of kLeaving when a lease made it leave.
     base::Time idle_since{};
+    GpuUse uses;
+    bool stays = false;  // It was asked to leave, and owns objects: its contexts are there to stay.
   };
 
   explicit WorkerPool(WorkerPoolLimits limits) : limits_(limits) {}
@@ -64,9 +77,13 @@ class WorkerPool {
   std::optional<Worker> gone(const base::WorkerId& worker);
   void start_failed(base::Time now, const base::JobId& job, std::uint32_t count);
 
-  std::optional<base::WorkerId> take(const base::JobId& job, const base::LeaseId& lease);
+  std::optional<base::WorkerId> take(const base::JobId& job, const base::LeaseId& lease, const GpuUse& wanted = {});
+  // The one that take() would give, if it has used these GPUs before.
+  std::optional<base::WorkerId> fitting(const base::JobId& job, const GpuUse& wanted) const;
   void give_back(base::Time now, const base::WorkerId& worker);  // REQUIRES: held.
   void leave(const base::WorkerId& worker);                      // REQUIRES: known.
+  // Those that have used GPUs and whose lease is over: idle ones, and those that were asked to leave then.
+  const std::set<base::WorkerId>& resting() const { return resting_; }
   const Worker* find(const base::WorkerId& worker) const;
 
   // Asks for the workers that `waiting` leases per job lack; makes room among other jobs' idle ones.
@@ -92,6 +109,7 @@ class WorkerPool {
 
   void make_idle(base::Time now, const base::WorkerId& worker, Worker& w);
   void leave_idle(const base::WorkerId& worker, const Worker& w);
+  std::optional<base::Time> next_resting() const;
   std::optional<base::WorkerId> longest_idle() const;
   void forget_if_empty(const base::JobId& job);
 
@@ -101,6 +119,7 @@ class WorkerPool {
   std::set<base::JobId> ended_;
   std::deque<base::JobId> ended_order_;  // Oldest first; as many as ended_.
   bool ended_idle_ = false;              // Some idle worker's job has ended.
+  std::set<base::WorkerId> resting_;
   std::size_t idle_count_ = 0;
   std::uint32_t starting_count_ = 0;
 };

@@ -97,18 +97,5 @@ TEST_F(LeaseBundlesTest, DemandsOfAGroupThatIsOverAreRefused) {
   EXPECT_EQ(all<Unschedulable>(step(1, GroupNews{kGroup, 2, {}, true, "it was removed"})).size(), 1u);
 }
 
-TEST_F(LeaseBundlesTest, GpusAreGivenOneByOneAndAWorkerThatHadOneServesNobodyElse) {
-  step(0, WorkerReady{id<base::WorkerId>(11), kJob, "there"});
-  step(0, WorkerReady{id<base::WorkerId>(12), kJob, "there"});
-  const auto granted = step(1, DemandSet{kOwner, 0, kJob, res({{"gpus", 1}}), {}, 2, 1});
-  const auto grants = all<Grant>(granted);
-  ASSERT_EQ(grants.size(), 2u);
-  const auto* a = machine.seats().find(grants[0].lease);
-  const auto* b = machine.seats().find(grants[1].lease);
-  EXPECT_NE(a->pieces.gpus, b->pieces.gpus);
-  const auto back = step(2, LeaseReturned{kOwner, grants[0].lease, WorkerFate::kReusable});
-  EXPECT_EQ(all<StopWorker>(back).size(), 1u);
-}
-
 }  // namespace
 }  // namespace mobula::scheduler

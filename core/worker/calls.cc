@@ -158,14 +158,9 @@ void Calls::hold_after_loss(Task& task) {
 
 bool Calls::read_results(Task& task, Peer& from, const ReplyHeader& header, ConstBytes payload) {
   base::Cursor in(payload);
-  struct Value {
-    Returned head;
-    ConstBytes bytes;
-    std::vector<base::NodeId> holders;
-  };
+  DescribedValue v;
   const auto settle = [&](ObjectRef& result) {
-    Value v;
-    if (!ObjectValues::read_described(in, v.head, v.bytes, v.holders)) return;
+    if (!read_described(in, v)) return in.fail();
     local(result).task = LocalObject::kNoTask;
     references_.values().settle_result(local(result), v.head, v.bytes, v.holders);
   };

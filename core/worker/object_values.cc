@@ -181,18 +181,6 @@ void ObjectValues::describe(LocalObject& object, base::Buffer& out) {
   for (std::size_t i = 0; i < head.holders; ++i) out.put(holders[i]);
 }
 
-bool ObjectValues::read_described(base::Cursor& in, Returned& head, ConstBytes& bytes,
-                                  std::vector<base::NodeId>& holders) {
-  head = in.get<Returned>();
-  if (head.place == Place::kInline) {
-    bytes = in.take(head.size);
-    return in.ok() && is_well_framed(bytes);
-  }
-  if (head.place != Place::kStore) return false;
-  for (std::uint8_t i = 0; i < head.holders; ++i) holders.push_back(in.get<base::NodeId>());
-  return in.ok();
-}
-
 void ObjectValues::settle_described(LocalObject& object, const Returned& head, ConstBytes bytes,
                                     std::vector<base::NodeId> holders) {
   if (object.status() == ObjectStatus::kReady || object.status() == ObjectStatus::kError) return;
@@ -329,13 +317,11 @@ void ObjectValues::on_object_value(const ObjectHeader& header, ConstBytes payloa
     return fail(object, error ? std::move(*error) : lost(object, "the owner sent an error that cannot be read", {}));
   }
   base::Cursor in(payload);
-  Returned head;
-  ConstBytes bytes;
-  std::vector<base::NodeId> holders;
-  if (!read_described(in, head, bytes, holders)) {
+  DescribedValue value;
+  if (!read_described(in, value)) {
     return fail(object, lost(object, "the owner sent a value that cannot be read", {}));
   }
-  settle_described(object, head, bytes, std::move(holders));
+  settle_described(object, value.head, value.bytes, std::move(value.holders));
 }
 
 void ObjectValues::on_location(const ObjectHeader& header, ConstBytes payload) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/worker/call_body.h"
 #include "core/worker/engine.h"
 #include "core/worker/links.h"
 #include "core/worker/local_store.h"
@@ -48,10 +49,8 @@ class ObjectValues {
   void settled(LocalObject& object);
   void set_holders(LocalObject& object, std::vector<base::NodeId> holders);
 
-  // Writes how `object` is found: a Returned, then bytes or holders.  REQUIRES: kReady or kRemote.
+  // Writes how `object` is found, for read_described().  REQUIRES: kReady or kRemote.
   void describe(LocalObject& object, base::Buffer& out);
-  // Reads what describe() wrote; false when malformed.
-  static bool read_described(base::Cursor& in, Returned& head, ConstBytes& bytes, std::vector<base::NodeId>& holders);
   // As an owner or a caller describes a borrowed object.
   void settle_described(LocalObject& object, const Returned& head, ConstBytes bytes, std::vector<base::NodeId> holders);
   // As the worker describes what our call returns, the first time or again.

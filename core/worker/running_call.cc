@@ -38,57 +38,41 @@ bool RunningCall::accept_constructor(const FunctionEntry& constructor, const bas
 
 bool RunningCall::parse(ConstBytes message, std::uint32_t count, std::size_t argument_bytes, std::size_t dependencies) {
   payload_.append(message);
-  const ConstBytes bytes = payload_.view();
-  // Each argument takes 5 bytes at least, each dependency more: counts beyond that are lies.
-  if (argument_bytes > bytes.size() || count > argument_bytes / 5 || dependencies > bytes.size() / 40) return false;
-  base::Cursor in(bytes.first(argument_bytes));
-  base::Cursor tail(bytes.subspan(argument_bytes));
+  CallBody body(payload_.view(), count, argument_bytes, dependencies);
+  if (!body.plausible()) return false;
   if (dependencies != 0) dependencies_ = std::make_unique<Dependency[]>(dependencies);
   dependency_count_ = dependencies;
   arguments_.resize(count);
+  CallBody::Argument argument;
   std::size_t used = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    const auto kind = in.get<std::uint8_t>();
-    const auto n = in.get<std::uint32_t>();
+    if (!body.next(argument)) return false;
     ArgumentView& view = arguments_[i];
-    if (kind == Arguments::kRef) {
-      if (n != used || used == dependencies) return false;
+    view.plain = argument.is_plain;
+    if (argument.is_reference) {
       dependencies_[used].argument = i;
-      if (!read_dependency(tail, dependencies_[used], view)) return false;
-      ++used;
-      continue;
+      depend_on(argument, dependencies_[used++], view);
+    } else {
+      view.view.bytes = argument.bytes;
+      if (!view.plain && has_buffers(argument.bytes)) view.view = aligned_copy(argument.bytes);
     }
-    view.view.bytes = in.take(n);
-    view.plain = kind == Arguments::kPlain;
-    if (!in.ok() || kind > Arguments::kPayload) return false;
-    if (view.plain) continue;
-    if (!is_well_framed(view.view.bytes)) return false;
-    if (has_buffers(view.view.bytes)) view.view = aligned_copy(view.view.bytes);
   }
-  return in.ok() && tail.ok() && used == dependencies;
+  return body.complete();
 }
 
-bool RunningCall::read_dependency(base::Cursor& in, Dependency& dependency, ArgumentView& view) {
-  view.converter = in.get<std::uint64_t>();
-  view.plain = false;
-  const auto id = in.get<ObjectId>();
-  Returned head;
-  ConstBytes bytes;
-  std::vector<base::NodeId> holders;
-  if (!ObjectValues::read_described(in, head, bytes, holders)) return false;
-  const auto owner = decode_address(in);
-  if (!owner) return false;
-  if (head.place == Place::kInline) {
-    view.view = has_buffers(bytes) ? aligned_copy(bytes) : View{bytes, nullptr};
-    return true;
+void RunningCall::depend_on(CallBody::Argument& argument, Dependency& dependency, ArgumentView& view) {
+  view.converter = argument.converter;
+  DescribedValue& value = argument.value;
+  if (value.head.place == Place::kInline) {
+    view.view = has_buffers(value.bytes) ? aligned_copy(value.bytes) : View{value.bytes, nullptr};
+    return;
   }
   References& references = executor_.parts().references;
   dependency.call = this;
-  dependency.ref = references.adopt(id, *owner, References::Borrow::kLater);
+  dependency.ref = references.adopt(argument.object, argument.owner, References::Borrow::kLater);
   LocalObject& object = local(dependency.ref);
-  references.values().settle_described(object, head, bytes, std::move(holders));
+  references.values().settle_described(object, value.head, value.bytes, std::move(value.holders));
   adopted.push_back(dependency.ref);
-  return true;
 }
 
 bool RunningCall::waits_for_lost() const {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/worker/call_body.h"
 #include "core/worker/cancellation.h"
 #include "core/worker/links.h"
 #include "core/worker/local_object.h"
@@ -82,7 +83,7 @@ class RunningCall final : public Invocation {
   friend class Executor;
 
   bool parse(ConstBytes payload, std::uint32_t count, std::size_t argument_bytes, std::size_t dependencies);
-  bool read_dependency(base::Cursor& in, Dependency& dependency, ArgumentView& view);
+  void depend_on(CallBody::Argument& argument, Dependency& dependency, ArgumentView& view);
   void append_result(std::uint32_t index, const Returned& head, ConstBytes bytes);
   void store_result(std::uint32_t index, const Encoder& value);
   void seal_result(std::uint32_t index, objstore::Allocation& allocation);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check-nodes.sh: fails, and says what, when after the end of all jobs a process, shared memory, file or socket of them is left on a
 # node of with-slurm.sh.  What is still ending gets FIXTURE_PATIENCE seconds [20].  FIXTURE_ALLOW_SESSIONS=yes passes over the
-# directories of sessions whose processes were all killed at once.
+# directories of sessions whose processes were all killed at once, FIXTURE_ALLOW_STEPS=yes over Slurm's own processes of a step that ends.
 set -euo pipefail
 dir=$FIXTURE_DIR
 
@@ -22,6 +22,7 @@ processes() {
     name=$(<"/proc/$pid/comm") 2>/dev/null || continue
     read -r state parent _ < <(sed 's/.*) //' "$stat" 2>/dev/null) || continue
     case $name in slurmctld | slurmd | slurmscriptd | munged) continue ;; esac
+    if [[ ${FIXTURE_ALLOW_STEPS-} == yes && ($name == slurmstepd || $name == srun) ]]; then continue; fi
     if [[ $pid == 1 || $callers == *" $pid "* || $parent == "$$" || $parent == "$BASHPID" || $pid == "$BASHPID" || $state == Z ]]; then continue; fi
     if grep -qx "$pid" "$dir"/node/*; then continue; fi
     echo "process $pid ($name): $(tr '\0' ' ' <"/proc/$pid/cmdline")"

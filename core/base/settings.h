@@ -14,10 +14,13 @@ namespace mobula::base {
 
 // One knob of the runtime.  Set by `key = value` in mobula.toml, by MOBULA_KEY in the environment, or by --set
 // key=value; later ones win in this order.
+enum class SettingKind : unsigned char { kText, kNumber, kCount, kBytes, kFlag, kChoice };
 struct SettingInfo {
   const char* key;            // snake_case; MOBULA_ and upper case in the environment.
   const char* default_value;  // "auto": worked out from the machine.
   const char* doc;            // One sentence.
+  SettingKind kind = SettingKind::kText;
+  const char* choices = "";  // Of kChoice: words.
 };
 std::span<const SettingInfo> all_settings();
 
@@ -43,6 +46,9 @@ class Settings {
   // MOBULA_KEY for each key; other variables are nobody's business.
   Result<void> take_environment(const std::vector<std::string>& environment);
 
+  // kInvalid for a value that is not of its setting's kind, with where it comes from and what is wanted.
+  Result<void> check() const;
+
   const Value& at(std::string_view key) const;  // REQUIRES: the key exists.
   const std::string& text(std::string_view key) const { return at(key).text; }
   bool is_auto(std::string_view key) const { return text(key) == "auto" || text(key).empty(); }
@@ -52,6 +58,8 @@ class Settings {
   const std::map<std::string, Value, std::less<>>& all() const { return values_; }
 
  private:
+  Result<void> check(const SettingInfo& info) const;
+
   std::map<std::string, Value, std::less<>> values_;
 };
 

@@ -5,11 +5,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "core/base/settings.h"
 #include "core/cli/commands.h"
 #include "core/cli/session_file.h"
 #include "core/cluster/environment.h"
+#include "core/cluster/settings_load.h"
 
 namespace mobula::cli {
 namespace {
@@ -38,18 +40,23 @@ int complain(const std::string& text) {
 }
 
 int run(const RunOptions& options) {
-  base::Settings check;
-  if (options.nodes != 0) ::setenv("MOBULA_NODES", std::to_string(options.nodes).c_str(), 1);
-  if (options.min_nodes != 0) ::setenv("MOBULA_MIN_NODES", std::to_string(options.min_nodes).c_str(), 1);
-  if (!options.cpus_per_node.empty()) ::setenv("MOBULA_CPUS_PER_NODE", options.cpus_per_node.c_str(), 1);
+  base::Settings asked;
+  const auto ask = [&asked](const std::string& key, const std::string& value, const char* option) {
+    const auto known = asked.set(key, value, base::SettingSource::kCommandLine, option);
+    if (known) ::setenv(variable_of(key).c_str(), value.c_str(), 1);
+    return known;
+  };
+  if (options.nodes != 0) (void)ask("nodes", std::to_string(options.nodes), "--nodes");
+  if (options.min_nodes != 0) (void)ask("min_nodes", std::to_string(options.min_nodes), "--min-nodes");
+  if (!options.cpus_per_node.empty()) (void)ask("cpus_per_node", options.cpus_per_node, "--cpus-per-node");
   for (const auto& setting : options.settings) {
     const std::size_t equals = setting.find('=');
-    if (equals == std::string::npos) return complain("--set takes key=value, not \"" + setting + "\"");
-    const std::string key = setting.substr(0, equals);
-    const auto known = check.set(key, setting.substr(equals + 1), base::SettingSource::kCommandLine, "--set");
-    if (!known) return complain(known.error().what);
-    ::setenv(variable_of(key).c_str(), setting.c_str() + equals + 1, 1);
+    if (equals == std::string::npos) return complain("--set takes key=value, not \"" + setting + "\""), 2;
+    const auto known = ask(setting.substr(0, equals), setting.substr(equals + 1), "--set");
+    if (!known) return complain(known.error().what), 2;
   }
+  // The program would refuse them too, but as an exception that it may not catch.
+  if (const auto all = cluster::load_settings(std::move(asked)); !all) return complain(all.error().what), 2;
   if (!options.hosts.empty()) return run_on_hosts(options.hosts, options.command);
   return become(options.command);
 }

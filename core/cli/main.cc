@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "core/base/build_info.h"
+#include "core/base/edit_distance.h"
 #include "core/cli/allocation.h"
 #include "core/cli/batch_script.h"
 #include "core/cli/commands.h"
@@ -25,6 +26,24 @@ std::vector<std::string> take_program(std::vector<std::string>& arguments) {
     return program;
   }
   return {};
+}
+
+// The commands that are nearest to what was typed; none where nothing is near.
+std::string commands_like(const std::string& typed, const CLI::App& app) {
+  std::string out;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); })) {
+    const std::string& name = command->get_name();
+    const bool near = base::edit_distance(typed, name) <= 2 || (typed.size() > 1 && name.starts_with(typed));
+    if (near) out += (out.empty() ? "" : ", ") + name;
+  }
+  return out;
+}
+
+int refuse_command(const std::string& typed, const CLI::App& app) {
+  const std::string near = commands_like(typed, app);
+  complain("there is no command \"" + typed + "\"" + (near.empty() ? "" : "; is one of these meant: " + near + "?") +
+           "  `mobula --help` lists the commands");
+  return 2;
 }
 
 int main_with(std::vector<std::string> arguments) {
@@ -206,6 +225,9 @@ int main_with(std::vector<std::string> arguments) {
   new_command->add_option("name", name, "Its directory and program")->required();
   new_command->callback([&] { code = new_project(name); });
 
+  const auto is_typed = [&](const CLI::App* command) { return command->get_name() == arguments[0]; };
+  if (!arguments.empty() && !arguments[0].starts_with('-') && app.get_subcommands(is_typed).empty())
+    return refuse_command(arguments[0], app);
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // As CLI11 takes them.
     app.parse(reversed);

@@ -89,8 +89,14 @@ Result<Settings> load_settings(Settings settings) {
     const auto taken = take_file(path, settings);
     if (!taken) return taken.error();
   }
-  const auto taken = settings.take_environment(os::environment());
-  if (!taken) return taken.error();
+  if (const auto taken = settings.take_environment(os::environment()); !taken) return taken.error();
+  if (const auto checked = settings.check(); !checked) return checked.error();
+  const auto refuse = [&](const char* key, const std::string& why) {
+    return Error{Code::kInvalid, std::string(key) + " (" + settings.at(key).where + "): " + why};
+  };
+  if (const auto parsed = parse_resources(settings.text("resources")); !parsed)
+    return refuse("resources", parsed.error().what);
+  if (const auto parsed = parse_labels(settings.text("labels")); !parsed) return refuse("labels", parsed.error().what);
   return settings;
 }
 

@@ -10,7 +10,7 @@ namespace mobula::cluster {
 
 // The settings of this process: those given (defaults, and what the program itself asked init() for), then the file
 // (MOBULA_CONFIG, else ./mobula.toml, else ~/.config/mobula/mobula.toml), then the environment.  kInvalid names the
-// file and the line, or the variable.
+// file and the line, or the variable, and says what is wanted.
 base::Result<base::Settings> load_settings(base::Settings settings = {});
 
 // What they say about clusters that this process starts.

@@ -49,7 +49,7 @@ Result<ActorRef> ActorCreations::create(Engine::Lock& lock, const FunctionEntry&
   creation->actor = p_.directory.state_of(id);
   ActorState& actor = *creation->actor;
   actor.phase = ActorState::Phase::kPending;
-  actor.class_name = function_name(constructor);
+  actor.class_name = class_name(constructor);
   actor.owner = p_.links.self();
   actor.max_task_retries = options.max_task_retries;
   actor.max_pending_calls = options.max_pending_calls;

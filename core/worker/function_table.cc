@@ -141,6 +141,8 @@ std::size_t end_of_first(std::string_view text) {
   return text.size();
 }
 
+constexpr std::string_view kConstructorTags[] = {"detail::ConstructorTag<", "detail::MemberTag<"};
+
 std::string constructor_name(std::string_view class_and_parameters) {
   const std::size_t end = end_of_first(class_and_parameters);
   const std::string name(class_and_parameters.substr(0, end));
@@ -182,7 +184,7 @@ std::string demangle(const char* mangled) {
 std::string function_name(const FunctionEntry& entry) {
   if (std::string name = function_inside(entry.name); !name.empty()) return name;
   const std::string tag = demangle(entry.name);
-  for (const std::string_view prefix : {"detail::ConstructorTag<", "detail::MemberTag<"}) {
+  for (const std::string_view prefix : kConstructorTags) {
     if (const auto found = arguments_of(tag, prefix); !found.empty()) return constructor_name(found);
   }
   for (const std::string_view prefix :
@@ -195,6 +197,15 @@ std::string function_name(const FunctionEntry& entry) {
     if (!found.empty()) return std::string(found);
   }
   return tag;
+}
+
+std::string class_name(const FunctionEntry& constructor) {
+  const std::string tag = demangle(constructor.name);
+  for (const std::string_view prefix : kConstructorTags) {
+    const auto found = arguments_of(tag, prefix);
+    if (!found.empty()) return std::string(found.substr(0, end_of_first(found)));
+  }
+  return function_name(constructor);
 }
 
 }  // namespace mobula::runtime

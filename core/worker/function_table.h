@@ -42,5 +42,7 @@ const ConverterEntry* find_converter(std::uint64_t id);
 std::string demangle(const char* mangled);
 // "ns::f(int)" from the tag's mangled name, for people.
 std::string function_name(const FunctionEntry& entry);
+// "ns::C" of a constructor.
+std::string class_name(const FunctionEntry& constructor);
 
 }  // namespace mobula::runtime

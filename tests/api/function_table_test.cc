@@ -44,6 +44,7 @@ TEST(FunctionTable, NamesFunctionsForPeople) {
   EXPECT_NE(function_name(*entry_of<&table::generic<long>>()).find("table::generic<long>"), std::string::npos);
   using Call = mobula::detail::MethodCall<table::Class, &table::Class::method, int(double), mobula::detail::Whole>;
   EXPECT_EQ(function_name(*Call::Function::entry()), "table::Class::method(double) const");
+  EXPECT_EQ(class_name(*mobula::detail::ConstructorFunction<table::Class, int>::entry()), "table::Class");
   EXPECT_EQ(function_name(*mobula::detail::ConstructorFunction<table::Class, int>::entry()),
             "table::Class::Class(int)");
 }

@@ -19,6 +19,7 @@
 #include "core/os/event_loop.h"
 #include "core/os/host.h"
 #include "core/os/memory_file.h"
+#include "core/os/own_process.h"
 #include "core/os/process.h"
 #include "core/worker/spin_tokens.h"
 
@@ -142,7 +143,8 @@ Result<void> Launch::spawn(const std::string& role, const std::string& name, con
   if (!log.valid()) return os::error_from_errno(errno, "the log " + log_of(name));
   os::SpawnOptions spawn;
   spawn.path = options_.exe;
-  spawn.argv = {"mobula-" + role, name};
+  if (options_.owner == Owner::kUs) spawn.argv = os::command_line();
+  if (spawn.argv.empty()) spawn.argv = {"mobula-" + role, name};
   spawn.env = child_environment(os::environment());
   spawn.env.push_back(assignment(kEnvRole, role));
   spawn.env.push_back(assignment(kEnvRoleOptions, options));

@@ -20,7 +20,7 @@ namespace mobula::cluster {
 class Launch {
  public:
   enum class Owner {
-    kUs,      // They end with this process, however it ends.
+    kUs,      // They end with this process, however it ends, and have its arguments, which the program may look at.
     kNobody,  // They outlive it, in a session of their own.
   };
   struct Options {

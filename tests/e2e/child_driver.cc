@@ -48,7 +48,7 @@ ChildDriver::ChildDriver(const std::string& scenario, std::vector<std::string> e
     }
     for (std::string& variable : environment) ::putenv(variable.data());
     if (prepare != nullptr) prepare();
-    ::execl("/proc/self/exe", "e2e_death_test", argument.c_str(), nullptr);
+    ::execl("/proc/self/exe", "driver", argument.c_str(), nullptr);
     ::_exit(127);
   }
   ::close(ends[1]);

@@ -8,6 +8,7 @@
 #include "core/cluster/role_options.h"
 #include "core/gcs/gcs.h"
 #include "core/os/fd.h"
+#include "core/os/own_process.h"
 #include "core/raylet/raylet.h"
 #include "slurm/mpi_keeper.h"
 
@@ -52,6 +53,7 @@ std::optional<int> run_role_from_environment() {
   const std::string role = value == nullptr ? "" : value;
   if (role != "gcs" && role != "raylet" && role != kRoleMpi) return std::nullopt;
   ::unsetenv(kEnvRole);
+  os::keep_ended_children();  // The program may have asked for something else before it called init().
   const std::string options = take_variable(kEnvRoleOptions);
   if (role == kRoleMpi) return slurm::keep_mpi(options);
   if (role == "gcs") return run(parse_gcs_options(options), gcs::run_gcs);

@@ -11,4 +11,12 @@ std::vector<std::string> command_line() {
   return out;
 }
 
+struct sigaction keep_ended_children() {
+  struct sigaction before {};
+  ::sigaction(SIGCHLD, nullptr, &before);
+  const bool lost = before.sa_handler == SIG_IGN || (before.sa_flags & SA_NOCLDWAIT) != 0;
+  if (lost) ::signal(SIGCHLD, SIG_DFL);
+  return before;
+}
+
 }  // namespace mobula::os

@@ -101,7 +101,7 @@ constexpr std::uint64_t kEndSignals =
     mask_of(SIGTERM) | mask_of(SIGINT) | mask_of(SIGHUP) | mask_of(SIGUSR1) | mask_of(SIGUSR2) | mask_of(SIGXCPU);
 
 // Handlers of ours must not run in the child; what is ignored stays so, as execve() has it, but SIGPIPE, which
-// libraries ignore for themselves.
+// libraries ignore for themselves, and SIGCHLD: who inherits that never hears how its own children ended.
 void reset_signals(std::uint64_t blocked) {
   struct KernelAction {  // The kernel's own struct sigaction.
     void (*handler)(int);
@@ -113,7 +113,7 @@ void reset_signals(std::uint64_t blocked) {
   for (int number = 1; number <= 64; ++number) {
     KernelAction action{};
     if (call(SYS_rt_sigaction, number, nullptr, &action, kMaskBytes) != 0) continue;
-    if (action.handler == SIG_DFL || (action.handler == SIG_IGN && number != SIGPIPE)) continue;
+    if (action.handler == SIG_DFL || (action.handler == SIG_IGN && number != SIGPIPE && number != SIGCHLD)) continue;
     action = {};
     call(SYS_rt_sigaction, number, &action, nullptr, kMaskBytes);
   }

@@ -24,6 +24,7 @@
 
 #include "core/cluster/environment.h"
 #include "core/os/fd.h"
+#include "core/os/own_process.h"
 #include "core/os/process.h"
 #include "core/raylet/zygote_wire.h"
 #include "transport/handshake.h"
@@ -122,6 +123,7 @@ class ZygoteLoop {
   os::Fd socket_;
   os::Fd signals_;
   sigset_t before_{};
+  struct sigaction child_action_ {};  // What the program wants in its workers.
   std::set<pid_t> children_;
   bool closed_ = false;
 };
@@ -197,6 +199,7 @@ void ZygoteLoop::become_worker(Packet& packet, pid_t zygote) {
   for (auto& fd : packet.output) fd.reset();
   socket_.reset();
   signals_.reset();
+  ::sigaction(SIGCHLD, &child_action_, nullptr);
   ::sigprocmask(SIG_SETMASK, &before_, nullptr);
   // A pipe would be fully buffered, and a killed worker would take its last words with it.
   ::setvbuf(stdout, nullptr, _IOLBF, 0);
@@ -231,6 +234,7 @@ ZygoteRequest ZygoteLoop::run() {
   sigemptyset(&child_signal);
   sigaddset(&child_signal, SIGCHLD);
   ::sigprocmask(SIG_BLOCK, &child_signal, &before_);
+  child_action_ = os::keep_ended_children();
   signals_ = os::Fd(::signalfd(-1, &child_signal, SFD_CLOEXEC | SFD_NONBLOCK));
   // Until here our raylet's death was ours; from now on the end of the socket says it, and there are children to end.
   ::prctl(PR_SET_PDEATHSIG, 0);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "scheduler/actor.h"
+#include "scheduler/planted.h"
 
 namespace mobula::scheduler {
 
@@ -178,7 +179,7 @@ void ActorMachine::died(base::Time now, Actor& actor, std::string cause, Out& ou
   if (actor.phase == Phase::kDead) return;
   if (view.restarts_left == 0) return end(now, actor, ActorEnd::kWorkerDied, std::move(cause), StopMode::kKill, out);
   if (view.restarts_left != kRestartForever) --view.restarts_left;
-  ++view.incarnation;
+  if (!planted(Mistake::kSameIncarnation)) ++view.incarnation;
   view.state = ActorState::kRestarting;
   view.node = {};
   view.worker = {};

@@ -3,6 +3,8 @@
 #include <cassert>
 #include <utility>
 
+#include "scheduler/planted.h"
+
 namespace mobula::scheduler {
 
 DemandBook::Demand* DemandBook::find(const OwnerKey& key) {
@@ -202,6 +204,8 @@ void DemandBook::resend_due(base::Time now, base::Outbox<LeaseOutput>& out) {
 
 bool DemandBook::needs_resend(const Slot& slot) const {
   if (slot.phase == Phase::kAsked) return slot.request != 0;
+  if (slot.phase == Phase::kGranted && planted(Mistake::kGrantSentOnce)) return false;
+  if (slot.phase == Phase::kReturning && planted(Mistake::kPeerReturnSentOnce)) return false;
   return slot.phase != Phase::kGranted || !slot.acked || slot.recalled;
 }
 

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <utility>
 
+#include "scheduler/planted.h"
+
 namespace mobula::scheduler {
 
 GroupMachine::GroupMachine(std::uint64_t origin, GroupLimits limits) : origin_(origin), limits_(limits) {
@@ -203,6 +205,8 @@ void GroupMachine::drop_hold(base::Time now, const base::LeaseId& id, Out& out) 
   Hold hold = std::move(it->second);
   holds_.erase(it);
   groups_.at(hold.group).holds.erase(id);
+  const bool open = hold.phase == HoldPhase::kPreparing || hold.phase == HoldPhase::kPrepared;
+  if (open && planted(Mistake::kAttemptNotReleased)) return;
   releases_[id] = {hold.node, hold.request, std::move(hold.bundles)};
   resend(now, id, out);
 }

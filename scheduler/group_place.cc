@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "scheduler/group.h"
+#include "scheduler/planted.h"
 
 namespace mobula::scheduler {
 namespace {
@@ -265,7 +266,7 @@ void GroupMachine::commit_if_prepared(base::Time now, Group& group, Out& out) {
   std::vector<base::LeaseId> ready;
   for (const base::LeaseId& id : group.holds) {
     const HoldPhase phase = holds_.at(id).phase;
-    if (phase == HoldPhase::kPreparing) return;
+    if (phase == HoldPhase::kPreparing && !planted(Mistake::kHalfCommitted)) return;
     if (phase == HoldPhase::kPrepared) ready.push_back(id);
   }
   for (const base::LeaseId& id : ready) {
@@ -277,11 +278,11 @@ void GroupMachine::commit_if_prepared(base::Time now, Group& group, Out& out) {
 // What the holds amount to, as users see it.
 void GroupMachine::refresh_state(base::Time, Group& group, Out& out) {
   std::vector<PlacedBundle> usable;
-  bool all = unplaced(group).empty();
+  bool all = unplaced(group).empty() || planted(Mistake::kHalfCommitted);
   for (const base::LeaseId& id : group.holds) {
     const Hold& hold = holds_.at(id);
     if (hold.phase != HoldPhase::kCommitted) {
-      all = false;
+      all = all && planted(Mistake::kHalfCommitted);
       continue;
     }
     for (const HeldBundle& b : hold.bundles) usable.push_back({b.index, hold.node, b.pieces});

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "scheduler/lease_state.h"
+#include "scheduler/planted.h"
 
 namespace mobula::scheduler {
 
@@ -173,6 +174,7 @@ void LeaseMachine::State::owner_gone(base::Time now, const base::WorkerId& owner
     gone_owners.erase(gone_order.front());
     gone_order.pop_front();
   }
+  if (planted(Mistake::kOwnerDeathForgotten)) return;
   for (const OwnerKey& key : demands.of_owner(owner)) drop_demand(now, key, out);
   std::vector<base::LeaseId> lost;
   for (const auto& [lease, slot] : demands.slots()) {

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "scheduler/lease_state.h"
+#include "scheduler/planted.h"
 
 namespace mobula::scheduler {
 
@@ -185,6 +186,7 @@ void LeaseMachine::State::node_dead(base::Time now, const base::NodeId& node, Ou
   for (const auto& [lease, seat] : seats.seats()) {
     if (seat.holder.kind == Holder::Kind::kPeer && seat.holder.peer == node) held.push_back(lease);
   }
+  if (planted(Mistake::kDeadHomeForgotten)) held.clear();
   for (const base::LeaseId& lease : held) {
     told.clear(lease);
     seats.release(now, lease, WorkerFate::kSpent, StopMode::kKill, out);

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <utility>
 
+#include "scheduler/planted.h"
+
 namespace mobula::scheduler {
 namespace {
 
@@ -31,7 +33,7 @@ const SeatBook::Seat* SeatBook::find(const base::LeaseId& lease) const {
 
 void SeatBook::take(base::Time now, const base::LeaseId& lease, Holder holder, const base::JobId& job,
                     base::Resources shape, const BundleRef& where) {
-  assert(room_for(shape, where) == where);
+  assert(room_for(shape, where) == where || planted(Mistake::kRoomNotChecked));
   Seat seat;
   seat.holder = holder;
   seat.job = job;
@@ -91,7 +93,7 @@ void SeatBook::worker_gone(const WorkerGone& event) {
   const auto it = seats_.find(worker->lease);
   if (it == seats_.end()) return;
   Seat& seat = it->second;
-  give_back(seat, held(seat));
+  if (!planted(Mistake::kDeathsReturnNothing)) give_back(seat, held(seat));
   if (seat.phase == Phase::kLeaving) {
     seats_.erase(it);
     return;
@@ -103,7 +105,7 @@ void SeatBook::worker_gone(const WorkerGone& event) {
 
 void SeatBook::set_blocked(const base::WorkerId& id, bool blocked) {
   const WorkerPool::Worker* worker = pool_.find(id);
-  if (!worker || worker->lease.is_nil()) return;
+  if (!worker || worker->lease.is_nil() || planted(Mistake::kBlockedKeepsItsCpu)) return;
   const auto it = seats_.find(worker->lease);
   if (it == seats_.end() || it->second.phase != Phase::kHeld || it->second.blocked == blocked) return;
   it->second.blocked = blocked;

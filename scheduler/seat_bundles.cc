@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "scheduler/planted.h"
 #include "scheduler/seat_book.h"
 
 namespace mobula::scheduler {
@@ -21,7 +22,7 @@ bool means(const BundleRef& wish, const BundleRef& bundle) {
 
 std::optional<BundleRef> SeatBook::room_for(const base::Resources& shape, const BundleRef& wish) const {
   if (!wish) {
-    if (!available_.covers(shape)) return std::nullopt;
+    if (!available_.covers(shape) && !planted(Mistake::kRoomNotChecked)) return std::nullopt;
     // There may be enough of them in all and yet not one that is whole.
     if (const Amount gpus = shape.get("gpus"); gpus.units > 0) {
       base::Resources only;
@@ -130,7 +131,8 @@ void SeatBook::drop(const base::LeaseId& id, base::Outbox<LeaseOutput>& out) {
       give_back(seat, seat.shape);
       s = seats_.erase(s);
     } else {
-      if (seat.phase == Phase::kHeld) out.emplace_back(StopWorker{seat.worker, StopMode::kKill, why});
+      const bool kill = seat.phase == Phase::kHeld && !planted(Mistake::kReleaseKillsNobody);
+      if (kill) out.emplace_back(StopWorker{seat.worker, StopMode::kKill, why});
       ++s;
     }
   }

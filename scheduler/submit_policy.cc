@@ -4,6 +4,7 @@
 #include <bit>
 #include <utility>
 
+#include "scheduler/planted.h"
 #include "scheduler/submit.h"
 
 namespace mobula::scheduler {
@@ -233,6 +234,7 @@ void SubmitMachine::sweep(base::Time now, base::Outbox<SubmitOutput>& out) {
   live_keys_.resize(kept);
   for (std::size_t i = live_workers_.size(); i-- > 0;) sweep_worker(now, live_workers_[i], out);
   for (auto& [lease, returning] : returning_) {
+    if (planted(Mistake::kReturnSentOnce)) break;
     if (returning.resend_at <= now) {
       returning.resend_at = now + limits_.resend_every;
       out.emplace_back(ReturnLease{lease, returning.worker, returning.fate});
@@ -255,7 +257,7 @@ void SubmitMachine::sweep_key(base::Time now, std::uint32_t id, base::Outbox<Sub
     note_starving(now, key);
   }
   update_demand(now, id, out);
-  if (key.acked == key.seq) return;
+  if (key.acked == key.seq || planted(Mistake::kDemandSentOnce)) return;
   if (key.told_at + limits_.resend_every <= now) {
     key.told_at = now;
     out.emplace_back(SetDemand{id, key.want, key.seq});

@@ -255,7 +255,7 @@ void World::arm(Timer& timer, const Machine& machine, std::function<void()> tick
 
 void World::arm_node(const base::NodeId& id) {
   Node& n = nodes_.at(id);
-  if ((++steps_ & 63) == 0) oracle_.require(n.lease->is_valid(), "LeaseMachine::is_valid");
+  if ((++steps_ & 63) == 0) valid(n.lease->is_valid(), "LeaseMachine::is_valid");
   arm(n.timer, *n.lease, [this, id] { tick_node(id); });
 }
 
@@ -271,7 +271,7 @@ void World::tick_node(const base::NodeId& id) {
 
 void World::arm_process(const base::WorkerId& id) {
   Process& p = processes_.at(id);
-  if ((++steps_ & 63) == 0) oracle_.require(p.submit->is_valid(), "SubmitMachine::is_valid");
+  if ((++steps_ & 63) == 0) valid(p.submit->is_valid(), "SubmitMachine::is_valid");
   arm(p.timer, *p.submit, [this, id] { tick_process(id); });
 }
 
@@ -287,7 +287,7 @@ void World::tick_process(const base::WorkerId& id) {
 
 void World::arm_gcs() {
   if ((++steps_ & 63) == 0)
-    oracle_.require(membership_.is_valid() && actors_.is_valid() && groups_.is_valid(), "the GCS's is_valid");
+    valid(membership_.is_valid() && actors_.is_valid() && groups_.is_valid(), "the GCS's is_valid");
   arm(actors_timer_, actors_, [this] { tick_gcs(); });
   arm(groups_timer_, groups_, [this] { tick_gcs(); });
   arm(membership_timer_, membership_, [this] { tick_gcs(); });

@@ -24,6 +24,7 @@ namespace mobula::sim {
 struct WorldOptions {
   std::uint64_t seed = 1;
   bool trace = false;
+  bool ask_machines = true;  // Whether their own is_valid() and books count; else only what is seen from outside.
 };
 
 class World {
@@ -134,6 +135,7 @@ class World {
   void end_drivers();
   void check_empty();
   void trace(const std::string& text);
+  void valid(bool is, const char* what);
   template <class Output>
   void note(std::uint64_t who, const Output& output) {
     const auto when = static_cast<std::uint64_t>(queue_.now().time_since_epoch().count());

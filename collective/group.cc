@@ -26,7 +26,10 @@ std::string to_string(const Signature& s) {
 
 void encode(const Failure& failure, base::Buffer& out) {
   out.put(static_cast<std::uint32_t>(failure.dead.size()));
-  for (const int rank : failure.dead) out.put(static_cast<std::int32_t>(rank));
+  for (const auto& [rank, next_incarnation] : failure.dead) {
+    out.put(static_cast<std::int32_t>(rank));
+    out.put(next_incarnation);
+  }
   out.put_string(std::string_view(failure.what).substr(0, kFailureTextMax));
 }
 
@@ -34,7 +37,10 @@ std::optional<Failure> decode_failure(ConstBytes bytes) {
   base::Cursor in(bytes);
   Failure out;
   const auto n = in.get<std::uint32_t>();
-  for (std::uint32_t i = 0; i < n && in.ok(); ++i) out.dead.insert(in.get<std::int32_t>());
+  for (std::uint32_t i = 0; i < n && in.ok(); ++i) {
+    const auto rank = in.get<std::int32_t>();
+    out.dead[rank] = in.get<std::uint64_t>();
+  }
   out.what = in.get_string();
   if (!in.ok() || in.left() != 0) return std::nullopt;
   return out;
@@ -207,7 +213,7 @@ bool Group::receive(const MessageHeader& header, ConstBytes payload, Wire& wire)
   if (header.kind == MessageKind::kFailed) {
     auto failure = decode_failure(payload);
     if (!failure) return false;
-    for (const int rank : failure->dead) {
+    for (const auto& [rank, next_incarnation] : failure->dead) {
       if (rank < 0 || rank >= place_.size) return false;
     }
     fail(std::move(*failure), wire);
@@ -250,9 +256,9 @@ void Group::pump(Wire& wire) {
 
 // ---- failure
 
-void Group::lose(int rank, const std::string& why, Wire& wire) {
+void Group::lose(int rank, const std::string& why, Wire& wire, std::uint64_t next_incarnation) {
   if (failure_ && failure_->dead.contains(rank)) return;
-  fail({{rank}, "rank " + std::to_string(rank) + " is lost: " + why}, wire);
+  fail({{{rank, next_incarnation}}, "rank " + std::to_string(rank) + " is lost: " + why}, wire);
 }
 
 // Each member that learns something new tells all others: whoever is alive hears of it from whoever heard first, even
@@ -271,8 +277,13 @@ void Group::fail(Failure failure, Wire& wire) {
   runs_.clear();
   early_.clear();
   for (int rank = 0; rank < place_.size; ++rank) {
-    peer(rank).tell_failure = rank != place_.rank && !failure_->dead.contains(rank);
+    peer(rank).tell_failure = rank != place_.rank;  // Who is taken for dead, too: perhaps it only stood still.
   }
+  tell(wire);
+}
+
+void Group::tell_again(int rank, Wire& wire) {
+  peer(rank).tell_failure = failure_.has_value();
   tell(wire);
 }
 

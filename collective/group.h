@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -17,7 +16,9 @@ namespace mobula::collective {
 
 // Why a group refuses work from now on.
 struct Failure {
-  std::set<int> dead;  // Ranks; empty when the calls did not fit each other.
+  // Ranks, and of each the first incarnation of its actor that may take its place; empty when the calls did not fit
+  // each other.
+  std::map<int, std::uint64_t> dead;
   std::string what;
   bool operator==(const Failure&) const = default;
 };
@@ -71,8 +72,10 @@ class Group {
   bool receive(const MessageHeader& header, ConstBytes payload, Wire& wire);
   // There may be room again.
   void pump(Wire& wire);
-  // A member's process has ended, or does not answer.
-  void lose(int rank, const std::string& why, Wire& wire);
+  // A member's process has ended, or does not answer; who may take its place, see Failure.
+  void lose(int rank, const std::string& why, Wire& wire, std::uint64_t next_incarnation = 0);
+  // Another process stands for the lost member now, and has not heard that the group has failed.
+  void tell_again(int rank, Wire& wire);
   // Ends every call on every member, though nobody is known to be dead.
   void give_up(const std::string& why, Wire& wire) { fail({{}, why}, wire); }
 

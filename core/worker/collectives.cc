@@ -170,7 +170,7 @@ std::shared_ptr<const base::ErrorInfo> Collectives::error_of(Joined& joined, Ope
   error->evidence.push_back("group " + std::to_string(joined.group.key().id) + ", epoch " +
                             std::to_string(joined.group.key().epoch));
   std::string dead = "dead ranks:";
-  for (const int rank : failure.dead) dead += " " + std::to_string(rank);
+  for (const auto& [rank, next_incarnation] : failure.dead) dead += " " + std::to_string(rank);
   if (!failure.dead.empty()) error->evidence.push_back(std::move(dead));
   error->remedy = failure.dead.empty() ? "make the same calls in the same order on all ranks; this group takes no more"
                                        : "this group takes no more calls: make a new one of the members that live";

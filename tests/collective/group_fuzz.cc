@@ -59,7 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const bool sound = group.receive(header, payload, wire);
     for (const auto& call : calls) fuzz::require(!(call->done && call->failed));
     if (group.failure()) {
-      for (const int rank : group.failure()->dead) fuzz::require(rank >= 0 && rank < kPlace.size);
+      for (const auto& [rank, next_incarnation] : group.failure()->dead) fuzz::require(rank >= 0 && rank < kPlace.size);
       for (const auto& call : calls) fuzz::require(call->ended());
       base::Buffer bytes;
       encode(*group.failure(), bytes);

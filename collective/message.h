@@ -6,7 +6,7 @@
 
 namespace mobula::collective {
 
-inline constexpr std::uint8_t kMessageVersion = 2;
+inline constexpr std::uint8_t kMessageVersion = 1;
 
 enum class Operation : std::uint8_t {
   kBarrier = 0,

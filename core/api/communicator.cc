@@ -8,6 +8,7 @@
 
 #include "core/api/runtime_access.h"
 #include "core/base/ids.h"
+#include "core/os/random.h"
 #include "mobula/errors.h"
 #include "mobula/group.h"
 
@@ -20,7 +21,8 @@ Communicator own;  // Written by the constructor's thunk and by the call that jo
 using MemberId = std::array<std::uint32_t, 7>;
 static_assert(sizeof(MemberId) == sizeof(base::ActorId));
 
-constexpr std::uint32_t kFirstEpoch = 1;
+using runtime::kFirstEpoch;
+using runtime::kNoEpoch;
 
 runtime::CollectiveRuntime& collectives() {
   runtime::CollectiveRuntime* found = runtime::require_current().collectives();
@@ -38,9 +40,12 @@ void join_body(detail::Invocation& invocation) {
   if (!reader.ok()) return;
   std::vector<base::ActorId> ids;
   for (const MemberId& member : members) ids.push_back(base::ActorId::from_bytes(member.data()));
+  // A call that was made again, to a member that was started again, comes too late.
   const collective::GroupKey key{id, kFirstEpoch};
-  own = Communicator(own.rank, own.size, key);
-  collectives().join(key, own.rank, ids);
+  if (collectives().incarnation() == 0) {
+    own = Communicator(own.rank, own.size, key);
+    collectives().join(key, own.rank, ids, runtime::CollectiveRuntime::Runs::kFirst);
+  }
   detail::deliver_void(invocation);
 }
 
@@ -62,18 +67,24 @@ const Communicator& self() { return own; }
 
 namespace detail {
 
-void set_self(const Communicator& self) { own = self; }
+void become_member(int rank, int size, std::uint64_t group) { own = Communicator(rank, size, {group, kNoEpoch}); }
 
-void join_members(std::span<const runtime::ActorRef> members) {
+std::uint64_t new_group() {
+  const auto id = os::random_id<base::WorkerId>();
+  return base::hash64({reinterpret_cast<const char*>(id.words.data()), sizeof id.words});
+}
+
+void join_members(std::uint64_t group, std::span<const runtime::ActorRef> members, Restarts restarts) {
   if (runtime::require_current().collectives() == nullptr) return;
   std::vector<MemberId> ids;
+  std::vector<base::ActorId> actors;
   for (const runtime::ActorRef& member : members) {
     MemberId id{};
     std::memcpy(id.data(), member.id().words.data(), sizeof id);
     ids.push_back(id);
+    actors.push_back(member.id());
   }
-  // Of the first member, whose id nobody else has.
-  const std::uint64_t group = base::hash64({reinterpret_cast<const char*>(ids[0].data()), sizeof ids[0]});
+  if (restarts == Restarts::kAllowed) collectives().publish(group, actors);
   for (const runtime::ActorRef& member : members) {
     runtime::Arguments arguments;
     arguments.add_plain(group);
@@ -205,6 +216,30 @@ Communicator Communicator::split(int color, int key) const {
   const collective::GroupKey part{base::hash64(name), kFirstEpoch};
   collectives().join_part(part, key_, ranks);
   return {position, static_cast<int>(ranks.size()), part};
+}
+
+Communicator Communicator::recover(collective::Recovery how) const {
+  if (size == 1 && key_.epoch == kNoEpoch) return *this;  // It needs nobody.
+  const runtime::Recovered recovered = collectives().recover(key_, {rank, size}, how);
+  if (recovered.error != nullptr) detail::throw_error(*recovered.error);
+  const Communicator next{recovered.place.rank, recovered.place.size, recovered.key};
+  if (own.key_ == key_) own = next;
+  return next;
+}
+
+Communicator Communicator::shrink() const {
+  if (key_.id != 0 && key_.epoch == kNoEpoch) {
+    detail::throw_invalid("shrink() leaves out the members that died, and this one was started again",
+                          "call rebuild() on all members");
+  }
+  return recover(collective::Recovery::kShrink);
+}
+
+Communicator Communicator::rebuild() const {
+  if (own.key_ != key_) {
+    detail::throw_invalid("rebuild() of a part of a group", "rebuild self(), and split that again");
+  }
+  return recover(collective::Recovery::kRebuild);
 }
 
 }  // namespace mobula

@@ -30,7 +30,10 @@ void KeyValueStore::put(const proto::KeyValue& request, const rpc::Responder& re
   const auto before = storage_.get(kTable, key);
   proto::KeyValue reply;
   reply.set_found(before.has_value());
-  if (before && !request.overwrite()) return responder.reply(reply);
+  if (before && !request.overwrite()) {
+    reply.set_value(*before);
+    return responder.reply(reply);
+  }
   const std::size_t bytes = bytes_ - (before ? before->size() : 0) + request.value().size();
   if (bytes > kTotalBytesMax) return responder.fail({Code::kExhausted, "the key-value table is full"});
   bytes_ = bytes;

@@ -18,8 +18,8 @@ using collective::Operation;
 
 namespace {
 
-constexpr auto kLookInterval = std::chrono::milliseconds(500);
-constexpr auto kQuietBeforeAsking = std::chrono::seconds(1);
+constexpr auto kLookInterval = std::chrono::milliseconds(250);
+constexpr auto kQuietBeforeAsking = std::chrono::milliseconds(500);
 constexpr std::size_t kActivityBytesMax = 512;
 
 std::string seconds(base::Duration d) {
@@ -35,12 +35,19 @@ Collectives::Joined* Collectives::find(const GroupKey& key) {
   return at == groups_.end() ? nullptr : at->second.get();
 }
 
-void Collectives::join(const GroupKey& key, int rank, const std::vector<base::ActorId>& members) {
+std::uint64_t Collectives::incarnation() {
+  Engine::Lock lock(engine_);
+  return self_.incarnation();
+}
+
+void Collectives::join(const GroupKey& key, int rank, const std::vector<base::ActorId>& members, Runs runs) {
   Engine::Lock lock(engine_);
   if (find(key) != nullptr) return;
   auto joined = std::make_unique<Joined>(*this, key, collective::Place{rank, static_cast<int>(members.size())});
   for (std::size_t i = 0; i < members.size(); ++i) {
-    if (static_cast<int>(i) != rank) joined->members[i].actor = directory_.state_of(members[i]);
+    if (static_cast<int>(i) == rank) continue;
+    joined->members[i].actor = directory_.state_of(members[i]);
+    if (runs == Runs::kFirst) joined->members[i].incarnation_max = 0;
   }
   enter(std::move(joined));
 }
@@ -83,18 +90,26 @@ void Collectives::meet(Joined& joined, int rank) {
   Member& member = joined.members[static_cast<std::size_t>(rank)];
   const ActorState& actor = *member.actor;
   if (actor.phase == ActorState::Phase::kDead) {
-    return joined.group.lose(rank, actor.death ? actor.death->what : "its actor has died", joined);
+    return lose(joined, rank, actor.death ? actor.death->what : "its actor has died");
   }
-  if (member.incarnation == 0) {
-    if (actor.phase != ActorState::Phase::kAlive) return;
+  if (!member.incarnation) {
+    if (actor.phase != ActorState::Phase::kAlive || actor.incarnation < member.incarnation_min) return;
     member.incarnation = actor.incarnation;
     member.peer = actor.peer;
-    if (member.peer == nullptr) return joined.group.lose(rank, "its process has ended", joined);
+    if (actor.incarnation > member.incarnation_max) {
+      return joined.group.lose(rank, "its process has ended; the actor was started again", joined, actor.incarnation);
+    }
+    if (member.peer == nullptr) return lose(joined, rank, "its process has ended");
     return joined.group.pump(joined);
   }
-  if (actor.phase == ActorState::Phase::kRestarting || actor.incarnation != member.incarnation) {
-    joined.group.lose(rank, "its process has ended; the actor was started again", joined);
+  if (actor.phase == ActorState::Phase::kRestarting || actor.incarnation != *member.incarnation) {
+    lose(joined, rank, "its process has ended; the actor was started again");
   }
+}
+
+void Collectives::lose(Joined& joined, int rank, const std::string& why) {
+  const Member& member = joined.member(rank);
+  joined.group.lose(rank, why, joined, member.incarnation.value_or(member.incarnation_min) + 1);
 }
 
 // ---- calls ------------------------------------------------------------------------------------------
@@ -148,6 +163,12 @@ std::shared_ptr<const base::ErrorInfo> Collectives::wait(const PendingCollective
   if (pending.call->done) return nullptr;
   if (Joined* joined = find(pending.group)) return error_of(*joined, pending.operation);
   auto error = std::make_shared<base::ErrorInfo>();
+  if (pending.group.epoch == kNoEpoch && pending.group.id != 0) {
+    error->kind = base::ErrorKind::kCollective;
+    error->what = "this member was started again and is no part of the group yet";
+    error->remedy = "rebuild() takes it in, as soon as the others call that too";
+    return error;
+  }
   error->kind = base::ErrorKind::kInvalid;
   error->what =
       std::string(name_of(pending.operation)) + " outside a group: this process is no member of one, or not yet";
@@ -172,8 +193,9 @@ std::shared_ptr<const base::ErrorInfo> Collectives::error_of(Joined& joined, Ope
   std::string dead = "dead ranks:";
   for (const auto& [rank, next_incarnation] : failure.dead) dead += " " + std::to_string(rank);
   if (!failure.dead.empty()) error->evidence.push_back(std::move(dead));
-  error->remedy = failure.dead.empty() ? "make the same calls in the same order on all ranks; this group takes no more"
-                                       : "this group takes no more calls: make a new one of the members that live";
+  error->remedy = failure.dead.empty()
+                      ? "make the same calls in the same order on all ranks; shrink() goes on after that"
+                      : "shrink() goes on with those that live; rebuild() starts the others again";
   return error;
 }
 
@@ -194,8 +216,14 @@ void Collectives::on_message(Peer& from, const MessageHeader& header, base::Cons
 void Collectives::deliver(Joined& joined, Peer& from, const MessageHeader& header, base::ConstBytes payload) {
   const bool known = header.from >= 0 && header.from < joined.group.place().size;
   Member* member = known ? &joined.members[static_cast<std::size_t>(header.from)] : nullptr;
-  if (member == nullptr || (member->peer != nullptr && member->peer != &from)) {
+  if (member == nullptr) {
     return links_.declare_lost(from, {base::Code::kInvalid, "it spoke for a member of a group that it is not"});
+  }
+  if (member->peer != nullptr && member->peer != &from) {
+    // Another run of the actor speaks, which its death came to know first.
+    lose(joined, header.from, "its process has ended; the actor was started again");
+    member->peer = &from;
+    return joined.group.tell_again(header.from, joined);
   }
   member->heard = os::now();
   if (header.kind == MessageKind::kPong) {
@@ -228,7 +256,7 @@ void Collectives::on_peer_lost(Peer& peer) {
   });
   for (const auto& [key, joined] : groups_) {
     for (std::size_t i = 0; i < joined->members.size(); ++i) {
-      if (joined->members[i].peer == &peer) joined->group.lose(static_cast<int>(i), peer.why_lost.what, *joined);
+      if (joined->members[i].peer == &peer) lose(*joined, static_cast<int>(i), peer.why_lost.what);
     }
   }
 }
@@ -241,13 +269,19 @@ void Collectives::on_actor_changed(const ActorState& actor) {
   }
 }
 
-// ---- members that keep others waiting -----------------------------------------------------------------
+// ---- members that throw, and members that keep others waiting
+// -----------------------------------------------------------------
 
 void Collectives::answer_ping(Peer& from, const MessageHeader& ping) {
+  Joined* const joined = find({ping.group, ping.epoch});
+  if (joined != nullptr && !thrown_.empty() && self_.is_idle()) {
+    // The others wait for a call that this member will not make.
+    joined->group.lose(joined->group.place().rank, "its method has thrown: " + thrown_, *joined, self_.incarnation());
+  }
   MessageHeader header = ping;
   header.kind = MessageKind::kPong;
   header.from = static_cast<std::int32_t>(ping.count);  // Who was asked, by the asker's count.
-  const std::string activity = activity_ ? activity_() : "";
+  const std::string activity = self_.activity();
   links_.send(from, Hot::kCollective, base::object_bytes(header), base::as_bytes(activity));
 }
 
@@ -289,9 +323,8 @@ void Collectives::look_after(Joined& joined, base::Time now) {
       member.heard = std::max(member.heard, now);
     }
     if (now - member.heard > options_.hang_limit) {
-      joined.group.lose(
-          rank, "it has not answered for " + seconds(now - member.heard) + "; its process or node hangs or is cut off",
-          joined);
+      lose(joined, rank,
+           "it has not answered for " + seconds(now - member.heard) + "; its process or node hangs or is cut off");
       return;
     }
     MessageHeader ping;

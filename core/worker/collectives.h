@@ -2,8 +2,10 @@
 
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "core/worker/engine.h"
 #include "core/worker/links.h"
 #include "core/worker/local_store.h"
+#include "core/worker/raylet_link.h"
 
 namespace mobula::runtime {
 
@@ -30,25 +33,47 @@ class Collectives final : public CollectiveRuntime {
     collective::Table table;
     bool shared_memory = true;  // Where all members are on one node.
   };
-  Collectives(Engine& engine, Links& links, ActorDirectory& directory, LocalStore& store, Options options)
-      : engine_(engine), links_(links), directory_(directory), store_(store), options_(std::move(options)) {}
+  struct Parts {
+    Engine& engine;
+    Links& links;
+    ActorDirectory& directory;
+    LocalStore& store;
+    RayletLink& raylet;
+  };
+  // What the groups ask about the process around them, under the engine's lock.
+  struct Self {
+    std::function<std::string()> activity;       // What it is doing, for a member that waits for it.
+    std::function<bool()> is_idle;               // No call runs or waits to run.
+    std::function<base::ActorId()> actor;        // That it is.
+    std::function<std::uint64_t()> incarnation;  // Of that.
+  };
+  Collectives(const Parts& parts, Self self, Options options)
+      : engine_(parts.engine),
+        links_(parts.links),
+        directory_(parts.directory),
+        store_(parts.store),
+        raylet_(parts.raylet),
+        self_(std::move(self)),
+        options_(std::move(options)) {}
 
-  // What this process is doing, for a member that waits for it.
-  void describe_with(std::function<std::string()> activity) { activity_ = std::move(activity); }
-
-  void join(const collective::GroupKey& key, int rank, const std::vector<base::ActorId>& members) override;
+  std::uint64_t incarnation() override;
+  void publish(std::uint64_t group, const std::vector<base::ActorId>& members) override;
+  void join(const collective::GroupKey& key, int rank, const std::vector<base::ActorId>& members, Runs runs) override;
   void join_part(const collective::GroupKey& key, const collective::GroupKey& parent,
                  const std::vector<int>& ranks) override;
   std::shared_ptr<const base::ErrorInfo> run(const CollectiveCall& call) override;
   PendingCollective begin(const CollectiveCall& call) override;
   bool ended(const PendingCollective& pending) override;
   std::shared_ptr<const base::ErrorInfo> wait(const PendingCollective& pending) override;
+  Recovered recover(const collective::GroupKey& group, collective::Place place, collective::Recovery how) override;
 
   // ---- under the engine's lock
   void on_message(Peer& from, const collective::MessageHeader& header, base::ConstBytes payload);
   void on_writable(Peer& peer);
   void on_peer_lost(Peer& peer);
   void on_actor_changed(const ActorState& actor);
+  // A method of this process's actor has ended; `thrown`: what it has thrown, or empty.
+  void on_call_ended(std::string thrown) { thrown_ = std::move(thrown); }
 
  private:
   // What may wait here for groups that this process has not joined yet.
@@ -56,7 +81,9 @@ class Collectives final : public CollectiveRuntime {
 
   struct Member {
     std::shared_ptr<ActorState> actor;
-    std::uint64_t incarnation = 0;  // The run that is the member; 0: not known yet.
+    std::uint64_t incarnation_min = 0;  // Which runs may be the member,
+    std::uint64_t incarnation_max = std::numeric_limits<std::uint64_t>::max();
+    std::optional<std::uint64_t> incarnation;  // and the one that is, once it is known.
     Peer* peer = nullptr;
     base::Time heard{};        // Last, of a member that is being asked.
     base::Time asked_since{};  // Zero: it is not being asked.
@@ -66,6 +93,7 @@ class Collectives final : public CollectiveRuntime {
    public:
     Joined(Collectives& all, const collective::GroupKey& key, collective::Place place)
         : all(all), group(key, place), members(static_cast<std::size_t>(place.size)) {}
+    Member& member(int rank) { return members[static_cast<std::size_t>(rank)]; }
     bool send(int rank, const collective::MessageHeader& header, base::ConstBytes payload) override;
 
     Collectives& all;
@@ -73,6 +101,7 @@ class Collectives final : public CollectiveRuntime {
     std::vector<Member> members;
     base::Time waiting_since{};  // Of the oldest call; zero: nothing waits.
     std::uint64_t calls_ended = 0;
+    std::uint32_t next_slot = 1;  // Of this epoch's log: behind what was read.
 
     // Calls in shared memory, where all members are on this node.
     bool prepared = false;  // It is known whether they are.
@@ -92,15 +121,27 @@ class Collectives final : public CollectiveRuntime {
   };
 
   class InSharedMemory;  // How a rank waits in a call on the board.
+  class Log;             // Of a group's epochs, in the GCS.
 
   Joined* find(const collective::GroupKey& key);
   void enter(std::unique_ptr<Joined> joined);
   void meet(Joined& joined, int rank);
+  void lose(Joined& joined, int rank, const std::string& why);
   void deliver(Joined& joined, Peer& from, const collective::MessageHeader& header, base::ConstBytes payload);
   void answer_ping(Peer& from, const collective::MessageHeader& header);
   bool prepare(Engine::Lock& lock, Joined& joined);
   bool exchange(Engine::Lock& lock, Joined& joined, const void* mine, void* all, std::size_t bytes);
   std::shared_ptr<const base::ErrorInfo> run_in_messages(const CollectiveCall& call);
+  void leave_shared(Joined& joined);
+  base::Result<std::vector<base::ActorId>> begin_recovery(Engine::Lock& lock, Log& log,
+                                                          const collective::GroupKey& group,
+                                                          collective::Succession::Start& start);
+  bool come_together(Engine::Lock& lock, Joined& joined);
+  Joined& try_epoch(const collective::GroupKey& key, const std::vector<base::ActorId>& actors,
+                    const std::map<int, std::uint64_t>& incarnations);
+  void end_hanging(Joined& joined, const std::map<int, std::uint64_t>& incarnations);
+  collective::Succession::Losses losses_of(Joined& joined) const;
+  Recovered go_on_as(Joined& joined);
   void watch();
   void look_after(Joined& joined, base::Time now);
   std::shared_ptr<const base::ErrorInfo> error_of(Joined& joined, collective::Operation operation) const;
@@ -109,12 +150,14 @@ class Collectives final : public CollectiveRuntime {
   Links& links_;
   ActorDirectory& directory_;
   LocalStore& store_;
+  RayletLink& raylet_;
+  const Self self_;
   Options options_;
-  std::function<std::string()> activity_;
   std::map<collective::GroupKey, std::unique_ptr<Joined>> groups_;
   std::deque<Unjoined> unjoined_;
   std::size_t unjoined_bytes_ = 0;
   bool watching_ = false;
+  std::string thrown_;  // By the last method that ended.
 };
 
 }  // namespace mobula::runtime

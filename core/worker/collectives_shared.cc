@@ -150,6 +150,14 @@ bool Collectives::prepare(Engine::Lock& lock, Joined& joined) {
   return true;
 }
 
+// The group has failed or is left: nobody of this process is in a call on its board.
+void Collectives::leave_shared(Joined& joined) {
+  if (joined.board == nullptr) return;
+  joined.board.reset();
+  joined.views.clear();
+  store_.free(block_id(joined.group.key(), joined.group.place().rank));
+}
+
 std::shared_ptr<const base::ErrorInfo> Collectives::run(const CollectiveCall& call) {
   Joined* joined = nullptr;
   bool may_spin = false;

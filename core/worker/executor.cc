@@ -16,6 +16,12 @@ namespace {
 
 constexpr int kExtraThreadsMax = 4096;
 
+// REQUIRES: it has failed.
+std::string text_of_failure(const RunningCall& call) {
+  const auto error = base::decode_error_info(call.reply.view());
+  return error && !error->what.empty() ? error->what : "an error without words";
+}
+
 std::uint64_t nanoseconds() { return static_cast<std::uint64_t>(os::now().time_since_epoch().count()); }
 
 }  // namespace
@@ -313,6 +319,7 @@ void Executor::finish(RunningCall& call) {
     error.what = "the call ended without a result";
     call.fail(error);
   }
+  if (ended_ && actor_.exists() && call.from != nullptr) ended_(call.failed ? text_of_failure(call) : std::string());
   // What the call's arguments brought and what somebody here still holds is borrowed from now on; the caller's own
   // hold, which ends with the reply, covers it until the owner knows.
   call.arguments_.clear();

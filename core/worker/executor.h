@@ -1,6 +1,8 @@
 #pragma once
 
 #include <deque>
+#include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -68,6 +70,10 @@ class Executor {
   void wait_began();
   void wait_ended();
 
+  // Told under the engine's lock of each call of the actor that has ended, and what it has thrown.  Once.
+  void tell_ends_to(std::function<void(std::string)> listener) { ended_ = std::move(listener); }
+  bool is_idle() const { return running_.empty() && queue_.empty(); }
+
   // The user's functions that run now, for people.
   std::string describe_running() const;
 
@@ -119,6 +125,7 @@ class Executor {
   int blocked_ = 0;    // and those of them that wait in get().
   bool cpu_given_back_ = false;
   bool exiting_ = false;
+  std::function<void(std::string)> ended_;
   std::vector<std::thread> threads_;
 };
 

@@ -23,6 +23,7 @@ class HostedActor {
 
   bool exists() const { return !id_.is_nil(); }
   const base::ActorId& id() const { return id_; }
+  std::uint64_t incarnation() const { return incarnation_; }
   int max_concurrency() const { return max_concurrency_; }
   bool is_called_by(const CallHeader& call) const { return exists() && call.incarnation == incarnation_; }
   const std::shared_ptr<void>& instance() const { return instance_; }

@@ -106,8 +106,13 @@ void Process::build_parts(objstore::StoreClient store, const Collectives::Option
   cancellation_ = std::make_unique<Cancellation>(tasks_, *submitter_, *actors_);
   executor_ = std::make_unique<Executor>(
       Executor::Parts{engine_, *links_, *references_, *store_, *raylet_, *cancellation_, metrics_, saved_state_});
-  collectives_ = std::make_unique<Collectives>(engine_, *links_, actors_->directory(), *store_, collectives);
-  collectives_->describe_with([this] { return executor_->describe_running(); });
+  collectives_ = std::make_unique<Collectives>(
+      Collectives::Parts{engine_, *links_, actors_->directory(), *store_, *raylet_},
+      Collectives::Self{[this] { return executor_->describe_running(); }, [this] { return executor_->is_idle(); },
+                        [this] { return executor_->actor().id(); },
+                        [this] { return executor_->actor().incarnation(); }},
+      collectives);
+  executor_->tell_ends_to([this](std::string thrown) { collectives_->on_call_ended(std::move(thrown)); });
   actors_->directory().tell_changes_to([this](const ActorState& actor) { collectives_->on_actor_changed(actor); });
   waits_ = std::make_unique<Waits>(engine_, *references_, *executor_,
                                    is_driver_ ? Waits::Continuations::kWhileWaiting : Waits::Continuations::kElsewhere);

@@ -77,7 +77,7 @@ class [[nodiscard]] CollectiveHandle {
 // Every member makes the same collective calls in the same order, with the same lengths where nothing else is said.
 // Each call blocks until this member's part is done; the *_async form returns at once, on all members or on none. Calls
 // throw CollectiveError on every member soon after a member has died, and when calls do not fit each other; the group
-// takes no calls after that.
+// takes no calls after that until shrink() or rebuild().
 //
 // Lengths are in elements.  Reductions work in place where one span is given.  Results of a reduction are the same bits
 // on every rank, and from run to run for the same shape of the group.
@@ -236,7 +236,27 @@ class Communicator {
   // negative color is in none: what it gets is a group of itself alone.
   Communicator split(int color, int key = 0) const;
 
+  // How a group goes on that has failed: a call of all members that live, each in its own time, which ends the group
+  // for those that have not seen it fail yet.  All get the same members, in the next epoch(); where a member dies
+  // meanwhile, they agree anew.  What is returned is the group from then on, and so is self() where this is self()'s
+  // group; no other thread may be in a call of it meanwhile.  Copies of the group that has failed, and parts of it,
+  // stay failed.
+  //
+  // Throws CollectiveError when a member lives and does not come (collective_patience_s), when others call the other of
+  // the two, and on a member that the others held for dead and left out.
+  //
+  // shrink(): those that live are ranked anew, in the order of their ranks.
+  Communicator shrink() const;
+  // rebuild(): each dead member is started again, under its rank, where its max_restarts allow it; one that hangs is
+  // killed before.  The new process runs the constructor and then load(), as after any restart, and is in no group (its
+  // calls throw CollectiveError) until it calls self().rebuild() too; with max_task_retries, the method that it died in
+  // is called again.  Only for self().  Throws on all members when one cannot be started again.
+  Communicator rebuild() const;
+  // 1 for a new group; grows with each shrink() and rebuild().  0: this member was started again, see rebuild().
+  std::uint32_t epoch() const { return key_.epoch; }
+
  private:
+  Communicator recover(collective::Recovery how) const;
   void run(collective::Operation operation, int root, std::size_t count, std::size_t element_bytes,
            const void* in = nullptr, void* out = nullptr, const collective::Reduction* reduction = nullptr,
            std::span<const std::size_t> counts = {}, std::span<const std::size_t> receives = {}) const;
@@ -255,8 +275,8 @@ const Communicator& self();
 
 namespace detail {
 
-// Of this process, by the constructor of a group's member.
-void set_self(const Communicator& self);
+// This process is to be a member, says the constructor of one.
+void become_member(int rank, int size, std::uint64_t group);
 
 }  // namespace detail
 

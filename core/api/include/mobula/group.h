@@ -26,17 +26,21 @@ base::PlacementGroupId reserve_members(const GroupSpec& group);
 // The members' options: of a named group, member i is called "name/i"; of one with bundles, it lies in bundle i.
 runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank, const base::PlacementGroupId& reserved);
 
-// Makes the actors, in this order, members of a new group: the first call that each gets.
-void join_members(std::span<const runtime::ActorRef> members);
+std::uint64_t new_group();
+// Makes the actors, in this order, members of the group: the first call that each gets.
+enum class Restarts : std::uint8_t { kNever, kAllowed };
+void join_members(std::uint64_t group, std::span<const runtime::ActorRef> members, Restarts restarts);
 
 template <class A, class... P>
 struct MemberFunction {
   static void body(Invocation& invocation) {
-    ArgumentReader reader(invocation, 2 + sizeof...(P));
-    const Communicator self{read_argument<int>(reader), read_argument<int>(reader)};
+    ArgumentReader reader(invocation, 3 + sizeof...(P));
+    const int rank = read_argument<int>(reader);
+    const int size = read_argument<int>(reader);
+    const auto group = read_argument<std::uint64_t>(reader);
     ArgumentsOf<P...> arguments(reader);
     if (!reader.ok()) return;
-    set_self(self);  // The constructor may ask.
+    become_member(rank, size, group);  // The constructor may ask.
     if constexpr (std::constructible_from<A, P...>) {
       arguments.apply([&](P&&... p) { construct<A>(invocation, std::forward<P>(p)...); });
     }
@@ -113,19 +117,22 @@ class GroupFactory {
     const detail::GroupSpec alone;
     const detail::GroupSpec& spec = spec_ ? *spec_ : alone;
     const auto* entry = detail::MemberFunction<A, detail::ConstructorArgument<X>...>::entry();
+    const std::uint64_t group = detail::new_group();
     std::vector<ActorHandle<A>> members;
     const base::PlacementGroupId reserved = detail::reserve_members(spec);
     for (int rank = 0; rank < spec.size; ++rank) {
       runtime::Arguments out;
       out.add_plain(rank);
       out.add_plain(spec.size);
+      out.add_plain(group);
       (Arg<detail::ConstructorArgument<X>>(arguments).add_to(out), ...);
       members.emplace_back(detail::create_actor(*entry, detail::member_options(spec, rank, reserved), std::move(out)));
     }
     if (members.size() > 1) {
       std::vector<runtime::ActorRef> actors;
       for (const ActorHandle<A>& member : members) actors.push_back(member.actor());
-      detail::join_members(actors);
+      detail::join_members(group, actors,
+                           spec.member.max_restarts == 0 ? detail::Restarts::kNever : detail::Restarts::kAllowed);
     }
     return GroupHandle<A>(std::move(members));
   }

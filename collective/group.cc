@@ -146,6 +146,7 @@ std::shared_ptr<Call> Group::start(const RunKey& key, Plan plan, const Signature
     peer(early.header.from).early_bytes -= early.payload.size() + kMessageCost;
     if (!deliver(at, early.header, early.payload, wire)) return call;  // The group has failed.
     consumed(early.header, early.payload.size(), wire);
+    if (failure_) return call;
   }
   advance(at, wire);
   return call;
@@ -178,7 +179,11 @@ void Group::advance(std::map<RunKey, std::unique_ptr<Active>>::iterator at, Wire
   Active& active = *at->second;
   const MessageHeader header = header_of(active.run);
   Credits credits{*this, credit_key(header)};
+  ++advancing_;
   active.run.advance(wire, header, credits);
+  --advancing_;
+  // A member may have been lost while it was being sent to: `at` is no more then.
+  if (failure_) return leave_runs();
   if (!active.run.done()) return;
   active.call->done = true;
   ++calls_ended_;
@@ -248,6 +253,7 @@ void Group::pump(Wire& wire) {
   for (auto at = runs_.begin(); at != runs_.end();) {
     const auto here = at++;
     advance(here, wire);
+    if (failure_) return;
   }
   for (int rank = 0; rank < place_.size; ++rank) {
     if (peer(rank).consumed_bytes >= kCreditBatch) give_credit(rank, wire);
@@ -273,8 +279,12 @@ void Group::fail(Failure failure, Wire& wire) {
     if (failure_->dead.size() == before) return;
     if (before == 0) failure_->what = std::move(failure.what);
   }
-  for (auto& [key, active] : runs_) active->call->failed = true;
+  for (auto& [key, active] : runs_) {
+    active->call->failed = true;
+    left_.push_back(std::move(active));
+  }
   runs_.clear();
+  leave_runs();
   early_.clear();
   for (int rank = 0; rank < place_.size; ++rank) {
     peer(rank).tell_failure = rank != place_.rank;  // Who is taken for dead, too: perhaps it only stood still.

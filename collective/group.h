@@ -132,6 +132,9 @@ class Group {
   void give_credit(int to, Wire& wire);
   bool take_credit(PeerState& from, ConstBytes payload);
   void fail(Failure failure, Wire& wire);
+  void leave_runs() {
+    if (advancing_ == 0) left_.clear();
+  }
   void tell(Wire& wire);
 
   GroupKey key_;
@@ -142,6 +145,8 @@ class Group {
   std::map<RunKey, std::unique_ptr<Active>> runs_;
   std::multimap<RunKey, Early> early_;
   std::optional<Failure> failure_;
+  int advancing_ = 0;                          // A Wire may tell of a loss from inside send():
+  std::vector<std::unique_ptr<Active>> left_;  // what failed then is kept until nobody uses it.
 };
 
 }  // namespace mobula::collective

@@ -18,7 +18,7 @@ using base::Bytes;
 using base::ConstBytes;
 
 // Takes a message of at most kPieceBytesMax to a member.  False: no room now, nothing was taken.  What was taken is
-// copied.
+// copied.  May call Group::lose() from inside.
 class Wire {
  public:
   virtual bool send(int rank, const MessageHeader& header, ConstBytes payload) = 0;

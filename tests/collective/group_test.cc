@@ -256,6 +256,34 @@ TEST(Group, messages_between_two_members_arrive_in_order_beside_calls_of_all) {
   EXPECT_TRUE(group.member(0).idle());
 }
 
+// Finds out that a member is gone when it sends to it.
+struct BreakingWire final : Wire {
+  explicit BreakingWire(Group& g) : group(g) {}
+  bool send(int rank, const MessageHeader&, ConstBytes) override {
+    if (++sent == breaks_at) group.lose(rank, "it broke", *this);
+    return true;
+  }
+  Group& group;
+  int sent = 0;
+  int breaks_at = 0;
+};
+
+TEST(Group, a_member_may_be_lost_while_it_is_sent_to) {
+  std::vector<std::byte> data(300'000);
+  for (int breaks_at = 1; breaks_at <= 6; ++breaks_at) {  // More pieces do not fit the credit.
+    Group group({7, 1}, {0, 3});
+    BreakingWire wire(group);
+    wire.breaks_at = breaks_at;
+    const auto first = group.begin_send(1, data, wire);
+    const auto second = group.begin_send(2, data, wire);
+    const auto third = group.begin_receive(1, data, wire);
+    group.pump(wire);
+    ASSERT_TRUE(group.failure());
+    EXPECT_TRUE(first->ended() && second->ended() && third->failed);
+    EXPECT_TRUE(group.idle());
+  }
+}
+
 TEST(Group, refuses_work_once_it_has_failed_and_nonsense_always) {
   SimulatedGroup group(2, 1);
   MessageHeader header;

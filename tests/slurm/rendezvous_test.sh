@@ -32,18 +32,18 @@ expect 0 "$(nodes 1 2 3)" "a node that is late"
 
 # Longer than the timeout, however slow the machine.
 missing='if [ "$SLURM_NODEID" = 2 ]; then exec sleep 14; fi; exec "$0" nodes'
-MOBULA_START_TIMEOUT=10 run 40 srun -Q -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
+MOBULA_START_TIMEOUT=5 run 40 srun -Q -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
 [[ $rc != 0 && $out == *"2 of 3 tasks"*"missing: n3"* ]] || fail "a node that does not come: exit code $rc: $out"
-MOBULA_START_TIMEOUT=10 MOBULA_MIN_NODES=2 run 40 srun -Q -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
+MOBULA_START_TIMEOUT=5 MOBULA_MIN_NODES=2 run 40 srun -Q -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
 [[ $rc == 0 && $out == *"going on without all nodes"*"missing: n3"* && $out == *"n2 n2"* ]] ||
   fail "enough nodes: exit code $rc: $out"
 # A launcher's PMIx waits for nobody; PMI's barrier does, and cannot say for whom, unless nodes may be missing.
 if [[ $(srun --mpi=list 2>&1) == *pmix* ]]; then
-  MOBULA_START_TIMEOUT=10 run 40 srun -Q --mpi=pmix -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
+  MOBULA_START_TIMEOUT=5 run 40 srun -Q --mpi=pmix -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
   [[ $rc != 0 && $out == *"2 of 3 tasks"*"missing: n3"* ]] || fail "a node that does not come to PMIx: exit code $rc: $out"
 fi
-MOBULA_START_TIMEOUT=10 run 40 srun -Q --mpi=pmi2 -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
+MOBULA_START_TIMEOUT=5 run 40 srun -Q --mpi=pmi2 -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
 [[ $rc != 0 && $out == *"PMI's barrier"*"MOBULA_RENDEZVOUS="* ]] || fail "a node that does not come to PMI: exit code $rc: $out"
-MOBULA_START_TIMEOUT=10 MOBULA_MIN_NODES=2 run 40 srun -Q --mpi=pmi2 -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
+MOBULA_START_TIMEOUT=5 MOBULA_MIN_NODES=2 run 40 srun -Q --mpi=pmi2 -w 'n[1-3]' -N3 -n3 sh -c "$missing" "$app"
 [[ $rc == 0 && $out == *"going on without all nodes"*"missing: n3"* && $out == *"n2 n2"* ]] ||
   fail "enough nodes with PMI: exit code $rc: $out"

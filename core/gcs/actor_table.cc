@@ -38,9 +38,9 @@ proto::ActorInfo::State state_of(scheduler::ActorState state) {
 }  // namespace
 
 ActorTable::ActorTable(os::EventLoop& loop, Ports ports)
-    : loop_(loop), ports_(std::move(ports)), machine_(random_origin(), scheduler::ActorLimits{}) {}
-
-ActorTable::~ActorTable() { loop_.cancel(timer_); }
+    : ports_(std::move(ports)),
+      machine_(random_origin(), scheduler::ActorLimits{}),
+      runner_(loop, machine_, [this](scheduler::ActorOutput&& output) { put(std::move(output)); }) {}
 
 void ActorTable::serve(rpc::Rpc& rpc, const NodeId& node) {
   rpc.on<proto::RegisterActor>(proto::REGISTER_ACTOR, [this](proto::RegisterActor&& request, rpc::Responder responder) {
@@ -170,33 +170,6 @@ void ActorTable::from_node(const NodeId& node, const proto::ActorLease& m) {
     case proto::ActorLease::START_FAILED: return step(scheduler::ActorStartFailed{actor, lease, m.cause()});
     case proto::ActorLease::EXITED: return step(scheduler::ActorExited{actor, lease});
     default: return;
-  }
-}
-
-void ActorTable::step(scheduler::ActorInput input) {
-  inputs_.push_back(std::move(input));
-  if (!running_) run();
-}
-
-void ActorTable::run() {
-  running_ = true;
-  base::Outbox<scheduler::ActorOutput> outputs;
-  machine_.tick(os::now(), outputs);
-  do {
-    if (!inputs_.empty()) {
-      machine_.step(os::now(), std::move(inputs_.front()), outputs);
-      inputs_.pop_front();
-    }
-    for (auto& output : std::exchange(outputs, {})) put(std::move(output));
-  } while (!inputs_.empty());
-  running_ = false;
-  loop_.cancel(timer_);
-  timer_ = 0;
-  if (const auto deadline = machine_.next_deadline()) {
-    timer_ = loop_.at(*deadline, [this] {
-      timer_ = 0;
-      run();
-    });
   }
 }
 

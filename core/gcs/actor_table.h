@@ -1,6 +1,5 @@
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -11,6 +10,7 @@
 #include "core/base/proto/control.pb.h"
 #include "core/cluster/convert.h"
 #include "core/os/event_loop.h"
+#include "core/os/machine_runner.h"
 #include "core/rpc/rpc.h"
 #include "scheduler/actor.h"
 
@@ -27,7 +27,6 @@ class ActorTable {
     std::function<void(const base::PlacementGroupId&)> member_died;
   };
   ActorTable(os::EventLoop& loop, Ports ports);
-  ~ActorTable();
   ActorTable(const ActorTable&) = delete;
   ActorTable& operator=(const ActorTable&) = delete;
 
@@ -45,8 +44,7 @@ class ActorTable {
   std::optional<base::ActorId> find(const proto::ActorQuery& query) const;
   proto::ActorInfo info(const scheduler::ActorView& view) const;
 
-  void step(scheduler::ActorInput input);
-  void run();
+  void step(scheduler::ActorInput input) { runner_.step(std::move(input)); }
   void forget_old_specs();
   void put(scheduler::ActorOutput&& output);
   void request_worker(const scheduler::ActorLease& output);
@@ -55,18 +53,15 @@ class ActorTable {
   void changed(const scheduler::ActorView& view);
   void send(const base::NodeId& node, const proto::ActorLease& message);
 
-  os::EventLoop& loop_;
   const Ports ports_;
   scheduler::ActorMachine machine_;
-  std::deque<scheduler::ActorInput> inputs_;
-  bool running_ = false;
-  os::EventLoop::Id timer_ = 0;
   static constexpr std::size_t kSpecsKept = 32'768;
   std::map<base::ActorId, proto::ActorSpec> specs_;
   std::size_t specs_kept_ = kSpecsKept;
   std::map<base::ActorId, std::set<base::NodeId>> watchers_;
   std::map<std::uint64_t, rpc::Responder> registering_;
   std::uint64_t next_request_ = 1;
+  os::MachineRunner<scheduler::ActorMachine> runner_;  // Ends first.
 };
 
 }  // namespace mobula::gcs

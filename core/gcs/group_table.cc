@@ -52,9 +52,9 @@ base::Error unknown(const proto::GroupQuery& query) {
 }  // namespace
 
 GroupTable::GroupTable(os::EventLoop& loop, Ports ports)
-    : loop_(loop), ports_(std::move(ports)), machine_(random_origin(), scheduler::GroupLimits{}) {}
-
-GroupTable::~GroupTable() { loop_.cancel(timer_); }
+    : ports_(std::move(ports)),
+      machine_(random_origin(), scheduler::GroupLimits{}),
+      runner_(loop, machine_, [this](scheduler::GroupOutput&& output) { put(std::move(output)); }) {}
 
 void GroupTable::serve(rpc::Rpc& rpc, const NodeId& node) {
   rpc.on<proto::GroupSpec>(proto::CREATE_GROUP, [this](proto::GroupSpec&& spec, rpc::Responder responder) {
@@ -178,33 +178,6 @@ void GroupTable::member_died(const PlacementGroupId& group) {
   if (it == members_.end() || --it->second != 0) return;
   members_.erase(it);
   step(scheduler::RemoveGroup{group});
-}
-
-void GroupTable::step(scheduler::GroupInput input) {
-  inputs_.push_back(std::move(input));
-  if (!running_) run();
-}
-
-void GroupTable::run() {
-  running_ = true;
-  base::Outbox<scheduler::GroupOutput> outputs;
-  machine_.tick(os::now(), outputs);
-  do {
-    if (!inputs_.empty()) {
-      machine_.step(os::now(), std::move(inputs_.front()), outputs);
-      inputs_.pop_front();
-    }
-    for (auto& output : std::exchange(outputs, {})) put(std::move(output));
-  } while (!inputs_.empty());
-  running_ = false;
-  loop_.cancel(timer_);
-  timer_ = 0;
-  if (const auto deadline = machine_.next_deadline()) {
-    timer_ = loop_.at(*deadline, [this] {
-      timer_ = 0;
-      run();
-    });
-  }
 }
 
 void GroupTable::put(scheduler::GroupOutput&& output) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "core/base/proto/control.pb.h"
 #include "core/base/topology.h"
 #include "core/os/event_loop.h"
+#include "core/os/machine_runner.h"
 #include "core/rpc/rpc.h"
 #include "scheduler/group.h"
 
@@ -28,7 +28,6 @@ class GroupTable {
     std::function<void(const scheduler::GroupNews&)> changed;
   };
   GroupTable(os::EventLoop& loop, Ports ports);
-  ~GroupTable();
   GroupTable(const GroupTable&) = delete;
   GroupTable& operator=(const GroupTable&) = delete;
 
@@ -47,19 +46,14 @@ class GroupTable {
   std::optional<base::PlacementGroupId> find(const proto::GroupQuery& query) const;
   proto::GroupInfo info(const scheduler::GroupView& view) const;
 
-  void step(scheduler::GroupInput input);
-  void run();
+  void step(scheduler::GroupInput input) { runner_.step(std::move(input)); }
   void put(scheduler::GroupOutput&& output);
   void prepare(const scheduler::PrepareBundles& output);
   void changed(const scheduler::GroupView& view);
   void send(const base::NodeId& node, const proto::BundleHold& message);
 
-  os::EventLoop& loop_;
   const Ports ports_;
   scheduler::GroupMachine machine_;
-  std::deque<scheduler::GroupInput> inputs_;
-  bool running_ = false;
-  os::EventLoop::Id timer_ = 0;
   std::set<base::PlacementGroupId> capturing_;
   std::map<base::PlacementGroupId, std::uint32_t> members_;  // Who are left, of groups that go with their members.
   std::set<base::NodeId> known_nodes_;
@@ -67,6 +61,7 @@ class GroupTable {
   std::map<base::PlacementGroupId, std::vector<rpc::Responder>> waiting_;
   std::map<std::uint64_t, rpc::Responder> creating_;
   std::uint64_t next_request_ = 1;
+  os::MachineRunner<scheduler::GroupMachine> runner_;  // Ends first.
 };
 
 }  // namespace mobula::gcs

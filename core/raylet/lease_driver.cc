@@ -41,9 +41,10 @@ scheduler::WorkerFate fate(bool usable) {
 
 LeaseDriver::LeaseDriver(os::EventLoop& loop, scheduler::LeaseMachine::Self self, const scheduler::LeaseLimits& limits,
                          Ports ports)
-    : loop_(loop), node_(self.node), ports_(std::move(ports)), machine_(std::move(self), limits) {}
-
-LeaseDriver::~LeaseDriver() { loop_.cancel(timer_); }
+    : node_(self.node),
+      ports_(std::move(ports)),
+      machine_(std::move(self), limits),
+      runner_(loop, machine_, [this](scheduler::LeaseOutput&& output) { put(std::move(output)); }) {}
 
 void LeaseDriver::serve(rpc::Rpc& rpc, const WorkerId& owner, const base::JobId& job) {
   rpc.on<proto::Demand>(proto::DEMAND, [this, owner, job](proto::Demand&& message, rpc::Responder responder) {
@@ -219,34 +220,6 @@ void LeaseDriver::from_gcs(const proto::BundleHold& m) {
   }
   if (m.capture_child_tasks()) capturing_.insert(prepare.group);
   step(std::move(prepare));
-}
-
-// Outputs may bring new inputs before step() has returned: these wait their turn.
-void LeaseDriver::step(scheduler::LeaseInput input) {
-  inputs_.push_back(std::move(input));
-  if (!running_) run();
-}
-
-void LeaseDriver::run() {
-  running_ = true;
-  base::Outbox<scheduler::LeaseOutput> outputs;
-  machine_.tick(os::now(), outputs);
-  do {
-    if (!inputs_.empty()) {
-      machine_.step(os::now(), std::move(inputs_.front()), outputs);
-      inputs_.pop_front();
-    }
-    for (auto& output : std::exchange(outputs, {})) put(std::move(output));
-  } while (!inputs_.empty());
-  running_ = false;
-  loop_.cancel(timer_);
-  timer_ = 0;
-  if (const auto deadline = machine_.next_deadline()) {
-    timer_ = loop_.at(*deadline, [this] {
-      timer_ = 0;
-      run();
-    });
-  }
 }
 
 // A lease of this node's worker is granted once the worker runs where the lease says.  True: later.

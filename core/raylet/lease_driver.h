@@ -1,6 +1,5 @@
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "core/base/proto/control.pb.h"
 #include "core/cluster/convert.h"
 #include "core/os/event_loop.h"
+#include "core/os/machine_runner.h"
 #include "core/rpc/rpc.h"
 #include "scheduler/lease.h"
 
@@ -47,7 +47,6 @@ class LeaseDriver {
   };
   LeaseDriver(os::EventLoop& loop, scheduler::LeaseMachine::Self self, const scheduler::LeaseLimits& limits,
               Ports ports);
-  ~LeaseDriver();
   LeaseDriver(const LeaseDriver&) = delete;
   LeaseDriver& operator=(const LeaseDriver&) = delete;
 
@@ -56,7 +55,7 @@ class LeaseDriver {
   void from_peer(const base::NodeId& peer, const proto::PeerLease& message);
   void from_gcs(const proto::ActorLease& message);  // REQUEST and RELEASE.
   void from_gcs(const proto::BundleHold& message);  // PREPARE, COMMIT and RELEASE.
-  void step(scheduler::LeaseInput input);
+  void step(scheduler::LeaseInput input) { runner_.step(std::move(input)); }
   // A worker of the job is there, or could not be started.  The machine tries again for ever; owners here are told
   // after a while that their program does not start, and why, so that their tasks end in an error.
   void worker_ready(const base::WorkerId& worker, const base::JobId& job, std::string address);
@@ -73,7 +72,6 @@ class LeaseDriver {
     proto::ExitCause cause;                    // The newest.
     bool add(const proto::ExitCause& newest);  // True when there is no more hope.
   };
-  void run();
   void put(scheduler::LeaseOutput&& output);
   bool put_after_binding(const scheduler::LeaseOutput& output);
   void put_to_owner(scheduler::LeaseOutput&& output);
@@ -89,13 +87,9 @@ class LeaseDriver {
   void tell_owner(const base::WorkerId& owner, std::uint32_t key, const Failures& failures, const base::NodeId& node);
   void refused_by_peer(const base::NodeId& peer, const base::LeaseId& lease, const std::string& why);
 
-  os::EventLoop& loop_;
   const base::NodeId node_;
   const Ports ports_;
   scheduler::LeaseMachine machine_;
-  std::deque<scheduler::LeaseInput> inputs_;
-  bool running_ = false;
-  os::EventLoop::Id timer_ = 0;
 
   struct Wanted {  // The newest word of a demand that wants anything.
     base::JobId job;
@@ -117,6 +111,7 @@ class LeaseDriver {
   };
   std::map<std::pair<base::WorkerId, std::uint32_t>, PendingDemand> demands_;  // Not yet acknowledged.
   std::map<std::pair<base::WorkerId, base::LeaseId>, std::vector<rpc::Responder>> returns_;
+  os::MachineRunner<scheduler::LeaseMachine> runner_;  // Ends first.
 };
 
 }  // namespace mobula::raylet

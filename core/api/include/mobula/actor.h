@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "mobula/communicator.h"
 #include "mobula/archive.h"
+#include "mobula/communicator.h"
 #include "mobula/detail/call.h"
 
 namespace mobula {
@@ -169,6 +169,8 @@ class BoundMethod<A, M, R(P...), Returns> {
 
 // A counted handle to an actor of class A.  The actor ends when the last handle in any process is gone, unless it is
 // detached.  Handles copy, travel inside values, and may be used by any thread; the calls of one caller run in order.
+// Without handles it runs the calls that were made before, and its destructor runs.  At the end of the session the
+// destructor runs, for 3 s at most, where no call does; an actor that is killed is not destroyed.
 template <class A>
 class ActorHandle {
  public:

@@ -78,7 +78,8 @@ class EachMethod<A, M, R(P...)> {
   const std::vector<ActorHandle<A>>& members_;
 };
 
-// Actors with ranks 0, 1, ... that belong together.  Copies refer to the same members.
+// Actors with ranks 0, 1, ... that belong together.  Copies refer to the same members, which end when no copy and no
+// handle to them is left.  Any thread; calls throw as those of ActorHandle do.
 template <class A>
 class GroupHandle {
  public:

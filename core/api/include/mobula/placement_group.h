@@ -19,6 +19,7 @@ namespace mobula {
 // It ends with remove(), with the process that made it, or with its job, unless it is detached: then whatever runs
 // inside is killed.  A bundle that is lost with its node is placed anew, before new groups; what ran inside is retried
 // as after any death of a node.
+// Any thread.  It owns nothing in this process.
 class PlacementGroup {
  public:
   PlacementGroup() = default;

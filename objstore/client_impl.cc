@@ -21,6 +21,7 @@ void PinTable::pin_again(std::uint32_t entry) {
 }
 
 void PinTable::unpin(std::uint32_t entry) {
+  if (os::fork_generation() != generation_) return;
   const std::lock_guard lock(mutex_);
   if (counts_.remove(entry) == 0) index_.unpin(slot_, entry);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/os/fd.h"
+#include "core/os/forks.h"
 #include "core/os/memory_file.h"
 #include "objstore/layout.h"
 #include "objstore/logic/owned_objects.h"
@@ -25,11 +26,12 @@ class PinTable {
 
   bool pin(const ProcessIndex::Found& found);  // False: no longer as found.
   void pin_again(std::uint32_t entry);         // REQUIRES: pinned.
-  void unpin(std::uint32_t entry);
+  void unpin(std::uint32_t entry);             // Nothing in a fork() of this process: the pin is the original's.
 
  private:
   const ProcessIndex index_;
   const SlotId slot_;
+  const std::uint32_t generation_ = os::fork_generation();
   std::mutex mutex_;
   PinCounts counts_;  // Under mutex_.
 };

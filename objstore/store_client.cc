@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/base/streaming_copy.h"
+#include "core/os/forks.h"
 #include "core/os/pages.h"
 #include "objstore/client_impl.h"
 #include "objstore/store.h"
@@ -81,6 +82,7 @@ StoreClient::StoreClient(StoreClient&& other) noexcept = default;
 StoreClient::~StoreClient() = default;
 
 Result<StoreClient> StoreClient::attach(os::Fd control, os::Fd data, SlotId slot) {
+  os::watch_forks();
   auto first = os::map_file(control, 0, os::page_size(), os::Access::kReadOnly);
   if (!first) return first.error();
   const ControlHeader header = *reinterpret_cast<const ControlHeader*>(first->data());

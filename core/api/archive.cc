@@ -5,7 +5,7 @@
 #include <new>
 #include <utility>
 
-#include "core/worker/runtime.h"
+#include "core/api/runtime_access.h"
 #include "mobula/errors.h"
 
 namespace mobula {
@@ -57,14 +57,14 @@ void Archive::check(const Decoder& in) const {
 void Archive::refuse_const() { detail::throw_invalid("load() cannot set a value that is const"); }
 
 void on_preempt(std::function<void()> callback) {
-  const auto added = runtime::require_current().on_preempt(std::move(callback));
+  const auto added = detail::InSession()->on_preempt(std::move(callback));
   if (!added) detail::throw_error(added.error());
 }
 
-bool preempted() { return runtime::require_current().preempted(); }
+bool preempted() { return detail::InSession()->preempted(); }
 
 std::optional<Resumed> resumed() {
-  auto run = runtime::require_current().resumed();
+  auto run = detail::InSession()->resumed();
   if (!run) return std::nullopt;
   return Resumed{run->run, std::move(run->directory)};
 }
@@ -72,14 +72,14 @@ std::optional<Resumed> resumed() {
 namespace detail {
 
 void save_bytes(std::string_view name, base::ConstBytes bytes) {
-  const auto written = runtime::require_current().save_state(name, bytes);
+  const auto written = InSession()->save_state(name, bytes);
   if (written) return;
   throw_invalid("\"" + std::string(name) + "\" cannot be saved: " + written.error().what,
                 "set MOBULA_STATE_DIRECTORY to a directory that all nodes share");
 }
 
 std::optional<std::vector<std::byte>> load_bytes(std::string_view name) {
-  auto bytes = runtime::require_current().load_state(name);
+  auto bytes = InSession()->load_state(name);
   if (bytes) return std::move(*bytes);
   if (bytes.error().code == base::Code::kNotFound) return std::nullopt;
   throw_invalid("\"" + std::string(name) + "\" cannot be loaded: " + bytes.error().what,

@@ -9,7 +9,7 @@
 namespace mobula {
 
 runtime::ActorRef get_actor_ref(std::string_view name, std::string_view ns) {
-  auto found = runtime::require_current().get_actor(std::string(name), std::string(ns));
+  auto found = detail::InSession()->get_actor(std::string(name), std::string(ns));
   if (!found) detail::throw_error(found.error());
   return std::move(*found);
 }
@@ -28,12 +28,10 @@ std::optional<base::Time> deadline_of(TimeLimit limit) {
 namespace {
 
 // Why a wait ended before its time, or that its time is over.
-std::shared_ptr<const base::ErrorInfo> early_end(TimeLimit limit, std::size_t settled, std::size_t wanted) {
-  if (!runtime::require_current().cancelled()) return timeout_info(limit.duration(), settled, wanted);
-  auto cancelled = std::make_shared<base::ErrorInfo>();
-  cancelled->kind = base::ErrorKind::kCancelled;
-  cancelled->what = "the task was cancelled while it waited";
-  return cancelled;
+std::shared_ptr<const base::ErrorInfo> early_end(const runtime::Runtime& runtime, TimeLimit limit, std::size_t settled,
+                                                 std::size_t wanted) {
+  if (auto why = runtime.why_wait_ended()) return std::make_shared<const base::ErrorInfo>(std::move(*why));
+  return timeout_info(limit.duration(), settled, wanted);
 }
 
 void check_given(const ObjectRef& ref) {
@@ -52,10 +50,11 @@ std::shared_ptr<const base::ErrorInfo> settle(const ObjectRef& ref, TimeLimit li
   using runtime::ObjectStatus;
   ObjectStatus status = ref->status();
   if (status == ObjectStatus::kPending || status == ObjectStatus::kRemote) {
-    const auto found = runtime::require_current().wait({&ref, 1}, 1, deadline_of(limit), runtime::FetchLocal::kYes);
+    const InSession session;
+    const auto found = session->wait({&ref, 1}, 1, deadline_of(limit), runtime::FetchLocal::kYes);
     status = ref->status();
     if (found == 0 && status != ObjectStatus::kReady && status != ObjectStatus::kError) {
-      return early_end(limit, 0, 1);
+      return early_end(*session, limit, 0, 1);
     }
   }
   if (status == ObjectStatus::kError) return std::make_shared<const base::ErrorInfo>(ref->error());
@@ -71,7 +70,7 @@ Decoder decoder_of(const ObjectRef& ref) { return Decoder::payload(ref->view());
 
 ObjectRef put_encoded(Encoder&& value) {
   check_encoded(value);
-  auto made = runtime::require_current().put(std::move(value));
+  auto made = InSession()->put(std::move(value));
   if (!made) throw_error(made.error());
   return std::move(*made);
 }
@@ -86,9 +85,9 @@ void check_encoded(const Encoder& out) {
 void settle_all(std::span<const ObjectRef> refs, TimeLimit limit) {
   for (const ObjectRef& ref : refs) check_given(ref);
   if (refs.empty()) return;
-  const std::size_t here =
-      runtime::require_current().wait(refs, refs.size(), deadline_of(limit), runtime::FetchLocal::kYes);
-  if (here < refs.size()) throw_error(*early_end(limit, here, refs.size()));
+  const InSession session;
+  const std::size_t here = session->wait(refs, refs.size(), deadline_of(limit), runtime::FetchLocal::kYes);
+  if (here < refs.size()) throw_error(*early_end(*session, limit, here, refs.size()));
 }
 
 std::vector<bool> wait_some(std::span<const ObjectRef> refs, const WaitOptions& options) {
@@ -97,10 +96,10 @@ std::vector<bool> wait_some(std::span<const ObjectRef> refs, const WaitOptions& 
   }
   for (const ObjectRef& ref : refs) check_given(ref);
   if (options.count != 0) {
-    const std::size_t here =
-        runtime::require_current().wait(refs, options.count, deadline_of(options.timeout), runtime::FetchLocal::kNo);
-    if (here < options.count && runtime::require_current().cancelled()) {
-      throw_error(*early_end(options.timeout, here, options.count));
+    const InSession session;
+    const std::size_t here = session->wait(refs, options.count, deadline_of(options.timeout), runtime::FetchLocal::kNo);
+    if (here < options.count) {
+      if (const auto why = session->why_wait_ended()) throw_error(*why);
     }
   }
   std::vector<bool> done(refs.size());
@@ -114,7 +113,7 @@ std::vector<bool> wait_some(std::span<const ObjectRef> refs, const WaitOptions& 
 
 void cancel_ref(const ObjectRef& ref, CancelOptions options) {
   check_given(ref);
-  runtime::require_current().cancel(ref, options.force, options.recursive);
+  InSession()->cancel(ref, options.force, options.recursive);
 }
 
 // ---- actors.
@@ -127,12 +126,12 @@ void check_given(const runtime::ActorRef& actor) {
 
 void kill_actor(const runtime::ActorRef& actor, KillOptions options) {
   check_given(actor);
-  runtime::require_current().kill(actor, options.no_restart);
+  InSession()->kill(actor, options.no_restart);
 }
 
 runtime::ActorRef create_actor(const FunctionEntry& constructor, const runtime::ActorSpecOptions& options,
                                runtime::Arguments&& arguments) {
-  auto made = runtime::require_current().create_actor(constructor, options, std::move(arguments));
+  auto made = InSession()->create_actor(constructor, options, std::move(arguments));
   if (!made) throw_error(made.error());
   return std::move(*made);
 }
@@ -140,7 +139,7 @@ runtime::ActorRef create_actor(const FunctionEntry& constructor, const runtime::
 void call_method(const runtime::ActorRef& actor, const FunctionEntry& method, runtime::Arguments&& arguments,
                  std::span<ObjectRef> out) {
   check_given(actor);
-  runtime::require_current().call(actor, method, std::move(arguments), out);
+  InSession()->call(actor, method, std::move(arguments), out);
 }
 
 void* check_instance(Invocation& invocation, const std::type_info& wanted) {

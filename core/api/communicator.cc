@@ -25,7 +25,7 @@ using runtime::kFirstEpoch;
 using runtime::kNoEpoch;
 
 runtime::CollectiveRuntime& collectives() {
-  runtime::CollectiveRuntime* found = runtime::require_current().collectives();
+  runtime::CollectiveRuntime* found = detail::InSession()->collectives();
   if (found == nullptr) detail::throw_invalid("this process takes part in no groups");
   return *found;
 }
@@ -75,7 +75,7 @@ std::uint64_t new_group() {
 }
 
 void join_members(std::uint64_t group, std::span<const runtime::ActorRef> members, Restarts restarts) {
-  if (runtime::require_current().collectives() == nullptr) return;
+  if (InSession()->collectives() == nullptr) return;
   std::vector<MemberId> ids;
   std::vector<base::ActorId> actors;
   for (const runtime::ActorRef& member : members) {

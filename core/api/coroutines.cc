@@ -1,5 +1,6 @@
 #include <deque>
 
+#include "core/api/runtime_access.h"
 #include "mobula/ref.h"
 #include "mobula/task.h"
 
@@ -32,7 +33,7 @@ void schedule(std::coroutine_handle<> coroutine) {
 bool RefAwaiter::await_suspend(std::coroutine_handle<> waiter) {
   waiter_ = waiter;
   // From here on another thread may run the coroutine and with it the end of this awaiter.
-  return runtime::require_current().when_ready(ref_, *this);
+  return InSession()->when_ready(ref_, *this);
 }
 
 void RefAwaiter::resume() {

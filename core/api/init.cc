@@ -42,8 +42,25 @@ std::string hex_or_empty(const auto& id) { return id.is_nil() ? std::string() : 
 }  // namespace
 
 namespace detail {
+
+InSession::InSession() {
+  if (use_) return;
+  switch (runtime::why_no_runtime()) {
+    case runtime::NoRuntime::kNotYet:
+      throw_invalid("this call needs a session, and there is none yet",
+                    "make `auto session = mobula::init(argc, argv);` the first line of main");
+    case runtime::NoRuntime::kNoMore:
+      throw_invalid("this call came after the end of the session",
+                    "keep what mobula::init() returns while Mobula is used, and join threads that use it before");
+    case runtime::NoRuntime::kForked:
+      throw_invalid("this process is a fork() of one with a session, and has none itself",
+                    "use Mobula only in the process that called mobula::init(); a child may exec a program or _exit()");
+  }
+}
+
 std::uint64_t session_number() { return sessions.load(std::memory_order_acquire); }
 void begin_session() { sessions.fetch_add(1, std::memory_order_acq_rel); }
+
 }  // namespace detail
 
 Session::Session(std::unique_ptr<runtime::SessionImpl> impl) : impl_(std::move(impl)) {}
@@ -72,7 +89,8 @@ Session init(InitOptions options) {
 }
 
 Context context() {
-  const runtime::TaskContext c = runtime::require_current().context();
+  const detail::InSession session;
+  const runtime::TaskContext c = session->context();
   return {hex_or_empty(c.job),
           hex_or_empty(c.task),
           hex_or_empty(c.actor),
@@ -80,13 +98,13 @@ Context context() {
           hex_or_empty(c.worker),
           c.ns,
           c.attempt,
-          runtime::require_current().cancelled()};
+          session->cancelled()};
 }
 
-std::optional<std::chrono::nanoseconds> time_left() { return runtime::require_current().time_left(); }
+std::optional<std::chrono::nanoseconds> time_left() { return detail::InSession()->time_left(); }
 
 std::string cluster_status_json() {
-  auto status = runtime::require_current().cluster_status_json();
+  auto status = detail::InSession()->cluster_status_json();
   if (!status) detail::throw_error(status.error());
   return std::move(*status);
 }

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/api/runtime_access.h"
 #include "core/cluster/child_environment.h"
 #include "core/cluster/environment.h"
 #include "core/cluster/role_options.h"
@@ -232,7 +233,7 @@ void check_program(const MpiSpec& spec) {
 }
 
 void place_body(Invocation& invocation) {
-  deliver(invocation, 0, MpiPlace{runtime::require_current().context().node.hex(), os::host_name()});
+  deliver(invocation, 0, MpiPlace{InSession()->context().node.hex(), os::host_name()});
 }
 const FunctionEntry* place_entry();
 
@@ -338,7 +339,7 @@ MpiRefs start_mpi(const MpiPlan* plan, std::string_view program, const std::vect
   }
   if (places.empty()) throw_invalid("an MPI program has at least one rank", "name an actor or a node");
   for (const auto& place : places) spec.places.push_back(submit_call<Whole<MpiPlace>>(place, *place_entry()));
-  const std::string here = runtime::require_current().context().node.hex();
+  const std::string here = InSession()->context().node.hex();
   auto [output, errors, end] =
       remote<&run_mpi>.with({.cpus = 0, .max_retries = 0, .name = "mpi_gang", .scheduling = NodeAffinity{.node = here}}).split()(spec);
   auto exit = remote<&check_mpi>.with({.cpus = 0, .max_retries = 0, .name = "mpi_gang"})(end);

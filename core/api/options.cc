@@ -212,8 +212,8 @@ runtime::ActorSpecOptions member_options(const GroupSpec& group, int rank, const
 
 void submit(const FunctionEntry& function, const TaskOptionsSlot* options, runtime::Arguments&& arguments,
             std::span<ObjectRef> out) {
-  runtime::Runtime& runtime = runtime::require_current();
-  runtime.submit(function, handle_of(runtime, options), std::move(arguments), out);
+  const InSession session;
+  session->submit(function, handle_of(*session, options), std::move(arguments), out);
 }
 
 }  // namespace mobula::detail

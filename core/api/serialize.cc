@@ -1,5 +1,6 @@
 #include "mobula/serialize.h"
 
+#include "core/api/runtime_access.h"
 #include "mobula/array.h"
 
 namespace mobula::detail {
@@ -113,7 +114,7 @@ std::shared_ptr<ArrayMemory> allocate_array(std::span<const std::size_t> extents
   put_shape(shape, kBuffer, extents, element_bytes);
   shape.buffer({});
   const std::size_t at = runtime::align_up(shape.header_bytes() + shape.meta().size(), runtime::kBufferAlign);
-  auto object = runtime::require_current().allocate(at + *bytes);
+  auto object = InSession()->allocate(at + *bytes);
   if (!object) throw_error(object.error());
   auto memory = std::make_shared<ArrayMemory>();
   memory->writable = std::move(*object);
@@ -126,7 +127,7 @@ std::shared_ptr<ArrayMemory> allocate_array(std::span<const std::size_t> extents
 }
 
 ObjectRef seal_array(ArrayMemory& memory) {
-  memory.sealed = runtime::require_current().seal(std::move(memory.writable));
+  memory.sealed = InSession()->seal(std::move(memory.writable));
   return memory.sealed;
 }
 

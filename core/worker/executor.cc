@@ -279,6 +279,7 @@ void Executor::run_one(Engine::Lock& lock, RunningCall& call) {
   p_.engine.user_code_began();
   const std::uint64_t began = nanoseconds();
   call.entry->invoke(call);
+  call.end_if_copy();
   if (call.from == nullptr && !call.failed) {
     if (const auto failed = saves_.restore()) call.fail(*failed);
   }

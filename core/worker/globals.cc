@@ -1,7 +1,13 @@
-#include <atomic>
-#include <cstdio>
-#include <cstdlib>
+#include <pthread.h>
 
+#include <array>
+#include <atomic>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "core/os/event_loop.h"
+#include "core/os/forks.h"
 #include "core/worker/current.h"
 #include "core/worker/process.h"
 
@@ -9,36 +15,80 @@ namespace mobula::runtime {
 namespace {
 
 std::atomic<Process*> g_process{nullptr};
+std::atomic<NoRuntime> g_why_none{NoRuntime::kNotYet};
+
+// Calls under way, counted apart so that threads that call at once share no cache line.
+constexpr std::size_t kCounters = 16;
+struct alignas(64) CallCounter {
+  std::atomic<std::int64_t> calls{0};
+};
+std::array<CallCounter, kCounters> g_calls;
+std::atomic<std::size_t> g_next_counter{0};
+
+std::atomic<std::int64_t>& my_calls() {
+  thread_local const std::size_t mine = g_next_counter.fetch_add(1, std::memory_order_relaxed) % kCounters;
+  return g_calls[mine].calls;
+}
+
+bool no_calls() {
+  std::int64_t sum = 0;
+  for (const CallCounter& counter : g_calls) sum += counter.calls.load();
+  return sum <= 0;  // A copy of a process in a call begins with less than none.
+}
+
+// The copy has one thread, and of what the original is connected with it has nothing.
+void forget_in_copy() {
+  if (g_process.load(std::memory_order_relaxed) == nullptr) return;
+  g_process.store(nullptr, std::memory_order_relaxed);
+  g_why_none.store(NoRuntime::kForked, std::memory_order_relaxed);
+  for (CallCounter& counter : g_calls) counter.calls.store(0, std::memory_order_relaxed);
+}
 
 }  // namespace
 
 Process* current_process() { return g_process.load(std::memory_order_acquire); }
-void set_current_process(Process* process) { g_process.store(process, std::memory_order_release); }
 
-Runtime* current() { return current_process(); }
-
-Runtime& require_current() {
-  if (Runtime* runtime = current()) return *runtime;
-  std::fputs(
-      "mobula: this call needs a cluster: make mobula::init(argc, argv) the first line of main, and keep "
-      "what it returns while Mobula is used\n",
-      stderr);
-  std::abort();
+void set_current_process(Process* process) {
+  [[maybe_unused]] static const int watched = ::pthread_atfork(nullptr, nullptr, &forget_in_copy);
+  if (process == nullptr) g_why_none.store(NoRuntime::kNoMore);
+  g_process.store(process);
 }
+
+bool calls_have_ended(base::Duration patience) {
+  const base::Time until = os::now() + patience;
+  while (!no_calls()) {
+    if (os::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  return true;
+}
+
+// Counted before it looks, while the end takes the runtime away before it counts: one of the two sees the other.
+RuntimeUse::RuntimeUse() {
+  my_calls().fetch_add(1, std::memory_order_seq_cst);
+  runtime_ = g_process.load(std::memory_order_seq_cst);
+}
+
+RuntimeUse::~RuntimeUse() { my_calls().fetch_sub(1, std::memory_order_release); }
+
+NoRuntime why_no_runtime() { return g_why_none.load(); }
 
 const ActorId& ActorRef::id() const { return state_->id; }
 
 void Encoder::ref(const ObjectRef& ref) {
+  const RuntimeUse use;
   if (Process* process = current_process()) process->reference_codec().encode_reference(ref, meta_);
   refs_.push_back(ref);
 }
 
 void Encoder::actor(const ActorRef& actor) {
+  const RuntimeUse use;
   if (Process* process = current_process()) process->reference_codec().encode_actor(actor, meta_);
   if (actor.state()->handle) refs_.push_back(actor.state()->handle);
 }
 
 ObjectRef Decoder::ref() {
+  const RuntimeUse use;
   Process* const process = current_process();
   ObjectRef ref = process != nullptr && ok() ? process->reference_codec().decode_reference(cursor_) : ObjectRef();
   if (!ref) fail();
@@ -46,6 +96,7 @@ ObjectRef Decoder::ref() {
 }
 
 ActorRef Decoder::actor() {
+  const RuntimeUse use;
   Process* const process = current_process();
   ActorRef actor = process != nullptr && ok() ? process->reference_codec().decode_actor(cursor_) : ActorRef();
   if (!actor) fail();
@@ -57,7 +108,10 @@ void Arguments::add(Encoder&& value) {
   for (ObjectRef& ref : value.refs()) contained_.push_back(std::move(ref));
   value.refs().clear();
   if (size > kInlineBytesMax) {
-    auto put = current_process()->puts().put_payload(value);
+    const RuntimeUse use;
+    Process* const process = current_process();
+    if (process == nullptr) return;  // The call that these are for will say so.
+    auto put = process->puts().put_payload(value);
     if (put) return add(*put, 0);
     failure_ = std::make_unique<ErrorInfo>();
     failure_->kind =
@@ -93,9 +147,10 @@ void last_reference_dropped(ObjectState* state) noexcept {
   auto* object = static_cast<LocalObject*>(state);
   if (!object->entangled()) {
     delete object;
-  } else if (Process* process = current_process()) {
-    process->dropped(object);
+    return;
   }
+  const RuntimeUse use;
+  if (Process* process = current_process()) process->dropped(object);
 }
 
 }  // namespace detail

@@ -11,6 +11,7 @@
 #include "core/cluster/launched.h"
 #include "core/cluster/roles.h"
 #include "core/cluster/settings_load.h"
+#include "core/os/forks.h"
 #include "core/os/host.h"
 #include "core/os/log.h"
 #include "core/os/process.h"
@@ -133,6 +134,7 @@ void describe_job(proto::Register& r, int argc, char** argv, const InitOptions& 
 class DriverSession final : public SessionImpl {
  public:
   static Result<std::unique_ptr<SessionImpl>> start(int argc, char** argv, const InitOptions& options) {
+    os::watch_forks();
     auto collectives = collective_options();
     if (!collectives) return collectives.error();
     auto session = std::make_unique<DriverSession>();
@@ -170,13 +172,23 @@ class DriverSession final : public SessionImpl {
   }
 
   ~DriverSession() override {
+    if (os::fork_generation() != generation_) {
+      leave_to_the_original();
+      return;
+    }
     preemption_.reset();
     if (process_ == nullptr) return;
     const bool in_order = std::uncaught_exceptions() == 0;
     if (in_order && rank_ == 0 && size_ > 1) process_->wait_for_members(size_ - 1);
-    process_->finish_job(in_order, kJobEndTimeout);
     set_current_process(nullptr);
-    process_.reset();
+    // Threads of the program that are in a call still.
+    if (!calls_have_ended(base::Duration::zero())) process_->end_calls();
+    process_->finish_job(in_order, kJobEndTimeout);
+    if (calls_have_ended(kJobEndTimeout)) {
+      process_.reset();
+    } else {
+      (void)process_.release();  // Whoever is in there keeps what it uses.
+    }
     // Of another rank: its node serves the others until rank 0 has ended the job.
     if (in_order && rank_ != 0 && launched_ != nullptr) (void)launched_->serve();
   }
@@ -276,6 +288,14 @@ class DriverSession final : public SessionImpl {
     return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(seconds ? *seconds : 0));
   }
 
+  // A copy of the driver, made by fork(), has none of what this names.
+  void leave_to_the_original() {
+    (void)preemption_.release();
+    (void)process_.release();
+    (void)launched_.release();
+    (void)cluster_.release();
+  }
+
   // What this process has started; what others have follows by itself.
   void end_cluster() {
     if (cluster_ != nullptr) cluster_->end();
@@ -300,6 +320,7 @@ class DriverSession final : public SessionImpl {
     return {};
   }
 
+  const std::uint32_t generation_ = os::fork_generation();
   base::Settings settings_;
   std::unique_ptr<cluster::EmbeddedCluster> cluster_;  // This or the next one ends last.
   std::unique_ptr<cluster::LaunchedCluster> launched_;
@@ -322,7 +343,7 @@ Result<std::unique_ptr<SessionImpl>> init(int& argc, char**& argv, const InitOpt
   if (role == "zygote") be_zygote();
   if (role == "worker") be_exec_worker();
   if (const auto code = cluster::run_role_from_environment()) ::_exit(*code);
-  if (current() != nullptr) {
+  if (current_process() != nullptr) {
     return Error{Code::kInvalid, "mobula::init() was called while a session of this process is open"};
   }
   return DriverSession::start(argc, argv, options);

@@ -157,6 +157,11 @@ void Process::wait_for_members(std::uint32_t count) {
       lock, [&] { return *left || news_->down().has_value(); }, std::nullopt);
 }
 
+void Process::end_calls() {
+  Engine::Lock lock(engine_);
+  news_->end_calls();
+}
+
 void Process::finish_job(bool succeeded, base::Duration timeout) {
   Engine::Lock lock(engine_);
   const auto ended = ask_for_end(succeeded, timeout);
@@ -299,6 +304,16 @@ void Process::cancel(const ObjectRef& ref, bool force, bool recursive) {
 bool Process::cancelled() const {
   const CallScope* const mine = current_scope();
   return mine != nullptr && mine->call != nullptr && mine->call->cancelled();
+}
+
+std::optional<ErrorInfo> Process::why_wait_ended() const {
+  const CallScope* const mine = current_scope();
+  if (mine == nullptr || mine->call == nullptr) return std::nullopt;
+  if (!mine->call->cancelled()) return std::nullopt;
+  ErrorInfo error;
+  error.kind = base::ErrorKind::kCancelled;
+  error.what = "the task was cancelled while it waited";
+  return error;
 }
 
 TaskContext Process::context() const {

@@ -58,7 +58,9 @@ class Process final : public Runtime {
 
   // Workers: tells the raylet that we are ready and runs calls until the end.
   [[noreturn]] void work();
-  // Drivers: says that the job has ended, and waits until its workers are gone or `timeout`.
+  // Drivers: every wait of this process ends with Cancelled, and so does what it still calls.
+  void end_calls();
+  // Says that the job has ended, and waits until its workers are gone or `timeout`.
   void finish_job(bool succeeded, base::Duration timeout);
   // The driver that made the job: waits until `count` others have joined it and all have finished, or the cluster ends.
   void wait_for_members(std::uint32_t count);
@@ -97,6 +99,7 @@ class Process final : public Runtime {
   CollectiveRuntime* collectives() override { return collectives_.get(); }
   PlacementGroups* placement_groups() override { return groups_.get(); }
   bool cancelled() const override;
+  std::optional<ErrorInfo> why_wait_ended() const override;
   TaskContext context() const override;
   Result<std::string> cluster_status_json() override;
   Result<void> on_preempt(std::function<void()> callback) override;

@@ -119,6 +119,22 @@ void RayletNews::bind(const proto::Binding& message) {
       base::PlacementGroupId::from_string(message.captured_group()).value_or(base::PlacementGroupId{}));
 }
 
+void RayletNews::fail_all(const ErrorInfo& error) {
+  p_.submitter.fail_all(error);
+  p_.actors.fail_all(error);
+  p_.references.fail_all(error);
+  p_.engine.notify();
+}
+
+void RayletNews::end_calls() {
+  if (down_) return;
+  ErrorInfo error;
+  error.kind = ErrorKind::kCancelled;
+  error.what = "the session ended while this call was under way";
+  error.remedy = "join the threads that use Mobula before what mobula::init() returned is destroyed";
+  fail_all(error);
+}
+
 void RayletNews::cluster_down(const std::string& why) {
   flush_lines();
   if (down_) return;
@@ -127,10 +143,7 @@ void RayletNews::cluster_down(const std::string& why) {
   error.what = "the cluster has gone: " + why;
   error.remedy = "start it again; `mobula logs` shows what a cluster wrote that `mobula start` had started";
   down_ = error;
-  p_.submitter.fail_all(error);
-  p_.actors.fail_all(error);
-  p_.references.fail_all(error);
-  p_.engine.notify();
+  fail_all(error);
   if (reader_ == Reader::kWorker) ::_exit(1);
 }
 

@@ -42,6 +42,8 @@ class RayletNews {
   void serve();
   // Shows the lines of workers that were held back because others wrote the same.
   void flush_lines();
+  // The session ends while threads of the program wait: so do their calls.
+  void end_calls();
   // Why there is no cluster any more.
   const std::optional<ErrorInfo>& down() const { return down_; }
 
@@ -49,6 +51,7 @@ class RayletNews {
   void serve_leases();
   void bind(const proto::Binding& message);
   void cluster_down(const std::string& why);
+  void fail_all(const ErrorInfo& error);
   bool setting(const std::string& key) const;
   void take_lines(proto::LogLines&& lines);
   void show(const base::Outbox<FoldedLine>& lines);

@@ -1,5 +1,9 @@
 #include "core/worker/running_call.h"
 
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
 #include <utility>
 
 #include "core/os/host.h"
@@ -130,7 +134,17 @@ void RunningCall::append_result(std::uint32_t index, const Returned& head, Const
   reply.append(bytes);
 }
 
+// Before it touches what it shares with the worker: the engine's lock, the store, the caller's connection.
+void RunningCall::end_if_copy() const {
+  if (os::fork_generation() == generation_) return;
+  const std::string text = "mobula: a fork() of this worker came back from " + function_name(*entry) +
+                           " and is ended: leave the child by _exit(), or let it exec a program\n";
+  std::fputs(text.c_str(), stderr);
+  ::_exit(1);
+}
+
 void RunningCall::result(std::uint32_t index, Encoder&& value) {
+  end_if_copy();
   for (ObjectRef& ref : value.refs()) returned.push_back(std::move(ref));
   Returned head;
   head.size = value.payload_bytes();
@@ -149,6 +163,7 @@ void RunningCall::result(std::uint32_t index, Encoder&& value) {
 }
 
 void RunningCall::result(std::uint32_t index, std::unique_ptr<WritableObject> sealed) {
+  end_if_copy();
   if (auto* heap = dynamic_cast<HeapObject*>(sealed.get())) {
     Returned head;
     head.size = heap->bytes().size();
@@ -201,6 +216,7 @@ void RunningCall::describe(ErrorInfo& e) const {
 }
 
 void RunningCall::fail(const ErrorInfo& why) {
+  end_if_copy();
   if (failed) return;
   failed = true;
   delivered = true;
@@ -221,6 +237,7 @@ void RunningCall::bad_argument(std::size_t i) {
 }
 
 std::shared_ptr<Invocation> RunningCall::suspend() {
+  end_if_copy();
   executor_.suspend(*this);
   return std::shared_ptr<Invocation>(this, [](Invocation* i) {
     auto* call = static_cast<RunningCall*>(i);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/os/forks.h"
 #include "core/worker/call_body.h"
 #include "core/worker/cancellation.h"
 #include "core/worker/links.h"
@@ -50,6 +51,9 @@ class RunningCall final : public Invocation {
 
   // It waits for an argument that its owner has made again.
   bool waits_for_lost() const;
+  // The user's code has called fork() and both processes come back from it: the copy is no worker, and ends.
+  void end_if_copy() const;
+
   // A reference that came in an argument of this call.
   void note_adopted(const ObjectRef& ref) { adopted.push_back(ref); }
 
@@ -65,8 +69,8 @@ class RunningCall final : public Invocation {
   std::optional<ErrorInfo> error;  // Of a constructor.
   std::uint64_t run_ns = 0;
   bool has_waited = false;    // The user's code may have got values that the caller does not hold.
-  int holds = 0;              // Of the thread that runs it, and of its coroutine.
-  std::uint32_t missing = 0;  // Arguments whose bytes are not here.
+  int holds = 0;                  // Of the thread that runs it, and of its coroutine.
+  std::uint32_t missing = 0;      // Arguments whose bytes are not here.
   std::vector<ObjectRef> adopted;
   std::vector<ObjectRef> returned;  // References inside results.
   std::atomic<bool> cancelled_flag{false};
@@ -91,6 +95,7 @@ class RunningCall final : public Invocation {
   void describe(ErrorInfo& error) const;
 
   Executor& executor_;
+  const std::uint32_t generation_ = os::fork_generation();
   base::Buffer payload_;
   std::vector<ArgumentView> arguments_;
   std::unique_ptr<Dependency[]> dependencies_;

@@ -266,6 +266,8 @@ class Runtime {
   // ---- about us.
   // Whether somebody asked that the calling thread's task stop: its waits then end early.
   virtual bool cancelled() const { return false; }
+  // Why the calling thread's last wait has ended before its time; nullopt: its time was over.
+  virtual std::optional<ErrorInfo> why_wait_ended() const { return std::nullopt; }
   // Before the job ends by a signal or for lack of time; kInvalid in workers.
   virtual Result<void> on_preempt(std::function<void()> callback) {
     static_cast<void>(callback);
@@ -285,8 +287,29 @@ class Runtime {
 
 // This process's runtime: set by init(), gone when the session ends.  The public API is made of free functions, so
 // there is one per process, and no other global but the function table.
-Runtime* current();          // Null before init and after the session.
-Runtime& require_current();  // Throws nothing; ends the process with a message that says to call init().
+//
+// Held while a call uses it: the end of the session, which another thread may bring about meanwhile, waits for those
+// that hold it, and ends their waits.
+class RuntimeUse {
+ public:
+  RuntimeUse();
+  ~RuntimeUse();
+  RuntimeUse(const RuntimeUse&) = delete;
+  RuntimeUse& operator=(const RuntimeUse&) = delete;
+  explicit operator bool() const { return runtime_ != nullptr; }  // False before init and after the session.
+  Runtime& operator*() const { return *runtime_; }
+  Runtime* operator->() const { return runtime_; }
+
+ private:
+  Runtime* runtime_;
+};
+// Why there is none.
+enum class NoRuntime {
+  kNotYet,
+  kNoMore,
+  kForked
+};  // kForked: there is one in the process that this one was copied from.
+NoRuntime why_no_runtime();
 
 // ---- init.
 struct InitOptions {

@@ -27,6 +27,8 @@ class StoreObject final : public WritableObject {
       : engine_(engine), store_(store), allocation_(std::move(allocation)) {}
   ~StoreObject() override {
     if (!allocation_.valid()) return;
+    const RuntimeUse use;
+    if (!use) return;  // After the session: the memory is the raylet's again, and the engine is gone.
     Engine::Lock lock(engine_);
     store_.abort(std::move(allocation_));
   }

@@ -330,11 +330,9 @@ namespace detail {
 void last_reference_dropped(ObjectState* state) noexcept { delete static_cast<tests::LocalState*>(state); }
 }  // namespace detail
 
-Runtime* current() { return tests::the_runtime; }
-Runtime& require_current() {
-  if (tests::the_runtime == nullptr) std::abort();
-  return *tests::the_runtime;
-}
+RuntimeUse::RuntimeUse() : runtime_(tests::the_runtime) {}
+RuntimeUse::~RuntimeUse() = default;
+NoRuntime why_no_runtime() { return NoRuntime::kNoMore; }
 
 void Encoder::ref(const ObjectRef& ref) {
   meta_.put(ref.state());

@@ -27,6 +27,22 @@ class Misuse : public Deaths {
   }
 };
 
+TEST_F(Misuse, calls_without_a_session_say_what_to_do) { play("calls_without_session"); }
+
+TEST_F(Misuse, a_copy_of_the_driver_takes_nothing_from_it) { play("driver_forks"); }
+
+TEST_F(Misuse, a_copy_of_a_worker_does_not_answer_for_it) {
+  EXPECT_THAT(play("task_forks"), HasSubstr("a fork() of this worker came back from "));
+}
+
+TEST_F(Misuse, threads_that_wait_at_the_end_of_the_session_are_told) {
+  const std::string out = play("threads_at_end");
+  for (const char* who : {"task", "all", "some"})
+    EXPECT_THAT(out, ContainsRegex(std::string(who) + ": (Cancelled: the session ended|returned)"));
+  EXPECT_THAT(out, HasSubstr("task: Cancelled"));
+  EXPECT_THAT(out, ContainsRegex("many: (Cancelled|InvalidArgument): "));
+}
+
 TEST_F(Misuse, how_a_worker_ended_is_known_where_the_program_ignores_its_children) {
   EXPECT_THAT(play("children_are_ignored"), HasSubstr("exit code 9"));
 }

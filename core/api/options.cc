@@ -190,7 +190,7 @@ std::shared_ptr<const GroupSpec> copy_options(const GroupOptions& options) {
 
 base::PlacementGroupId reserve_members(const GroupSpec& group) {
   if (!group.reserve) return {};
-  runtime::PlacementGroups* groups = runtime::require_current().placement_groups();
+  runtime::PlacementGroups* groups = detail::InSession()->placement_groups();
   require(groups != nullptr, "this runtime has no placement groups");
   runtime::GroupSpecOptions spec = *group.reserve;
   spec.detached = group.member.detached;

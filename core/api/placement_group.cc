@@ -11,7 +11,7 @@ namespace {
 using detail::throw_invalid;
 
 runtime::PlacementGroups& groups() {
-  runtime::PlacementGroups* out = runtime::require_current().placement_groups();
+  runtime::PlacementGroups* out = detail::InSession()->placement_groups();
   if (out == nullptr) throw_invalid("this runtime has no placement groups");
   return *out;
 }

@@ -381,6 +381,11 @@ void Executor::create_actor(const proto::CreateActor& request) {
   enqueue(call);
 }
 
+bool Executor::holds_up(const base::TaskId& id) const {
+  return actor_.exists() && actor_.max_concurrency() == 1 &&
+         queue_.any([&](const RunningCall& call) { return call.header.task == id; });
+}
+
 std::string Executor::describe_running() const {
   std::string out;
   for (const RunningCall* call : running_) {

@@ -73,6 +73,8 @@ class Executor {
   // Told under the engine's lock of each call of the actor that has ended, and what it has thrown.  Once.
   void tell_ends_to(std::function<void(std::string)> listener) { ended_ = std::move(listener); }
   bool is_idle() const { return running_.empty() && queue_.empty(); }
+  // Whether that call is here and can only begin when the one that the calling thread runs has ended.
+  bool holds_up(const base::TaskId& id) const;
 
   // The user's functions that run now, for people.
   std::string describe_running() const;

@@ -114,7 +114,7 @@ void Process::build_parts(objstore::StoreClient store, const Collectives::Option
       collectives);
   executor_->tell_ends_to([this](std::string thrown) { collectives_->on_call_ended(std::move(thrown)); });
   actors_->directory().tell_changes_to([this](const ActorState& actor) { collectives_->on_actor_changed(actor); });
-  waits_ = std::make_unique<Waits>(engine_, *references_, *executor_,
+  waits_ = std::make_unique<Waits>(engine_, *references_, *executor_, tasks_,
                                    is_driver_ ? Waits::Continuations::kWhileWaiting : Waits::Continuations::kElsewhere);
   puts_ = std::make_unique<Puts>(Puts::Parts{engine_, *links_, *store_, *references_, scopes_, metrics_});
   groups_ =
@@ -309,10 +309,19 @@ bool Process::cancelled() const {
 std::optional<ErrorInfo> Process::why_wait_ended() const {
   const CallScope* const mine = current_scope();
   if (mine == nullptr || mine->call == nullptr) return std::nullopt;
-  if (!mine->call->cancelled()) return std::nullopt;
   ErrorInfo error;
-  error.kind = base::ErrorKind::kCancelled;
-  error.what = "the task was cancelled while it waited";
+  if (mine->call->cancelled()) {
+    error.kind = base::ErrorKind::kCancelled;
+    error.what = "the task was cancelled while it waited";
+    return error;
+  }
+  if (!mine->call->waits_for_itself) return std::nullopt;
+  error.kind = base::ErrorKind::kInvalid;
+  error.what = "this actor waits for a call to itself, which begins only when the one that waits has ended";
+  error.remedy =
+      "call the method directly, co_await the result in a coroutine method, or let the actor run several calls at "
+      "once: "
+      ".with({.max_concurrency = 2})";
   return error;
 }
 

@@ -110,6 +110,7 @@ void RunningCall::reset() {
   error.reset();
   failed = false;
   delivered = false;
+  waits_for_itself = false;
   has_waited = false;
   next_result_ = 0;
   missing = 0;

@@ -68,7 +68,8 @@ class RunningCall final : public Invocation {
   bool delivered = false;
   std::optional<ErrorInfo> error;  // Of a constructor.
   std::uint64_t run_ns = 0;
-  bool has_waited = false;    // The user's code may have got values that the caller does not hold.
+  bool waits_for_itself = false;  // Its last wait was for a call that only begins when this one has ended.
+  bool has_waited = false;        // The user's code may have got values that the caller does not hold.
   int holds = 0;                  // Of the thread that runs it, and of its coroutine.
   std::uint32_t missing = 0;      // Arguments whose bytes are not here.
   std::vector<ObjectRef> adopted;

@@ -24,13 +24,33 @@ void Waits::want(const ObjectRef& ref, FetchLocal fetch) {
   if (object.status() == ObjectStatus::kRemote && fetch == FetchLocal::kYes) references_.values().fetch(object);
 }
 
-// One blocking wait of a user's thread.  In a task, the first sleep gives the CPU back.
-bool Waits::block(Engine::Lock& lock, const std::function<bool()>& done, std::optional<Time> deadline) {
+// Of those, the calls that this process has made to its own actor.
+std::vector<base::TaskId> Waits::calls_to_ourselves(const Wanted& wanted) const {
+  std::vector<base::TaskId> out;
+  for (const ObjectRef& ref : wanted.refs) {
+    const Task* const task = tasks_.find(local(ref).task);
+    if (task == nullptr || task->actor == nullptr || task->target != Target::kActor) continue;
+    if (task->actor->id == executor_.actor().id()) out.push_back(task->id);
+  }
+  return out;
+}
+
+// One blocking wait of a user's thread.  In a task, the first sleep gives the CPU back.  What an actor waits for
+// without a limit and holds up itself never comes: then the wait ends at once.
+bool Waits::block(Engine::Lock& lock, const std::function<bool()>& done, const Wanted& wanted,
+                  std::optional<Time> deadline) {
   CallScope* const task = current_scope();
   const bool in_task = task != nullptr && task->call != nullptr;
   const bool resumes = continuations_ == Continuations::kWhileWaiting;
   bool gave_back = false;
   const auto cancelled = [&] { return in_task && task->call->cancelled(); };
+  std::vector<base::TaskId> own;
+  if (in_task && !deadline && executor_.actor().exists()) own = calls_to_ourselves(wanted);
+  const auto never = [&] {
+    if (own.size() <= wanted.spare) return false;
+    const auto held_up = std::ranges::count_if(own, [&](const base::TaskId& id) { return executor_.holds_up(id); });
+    return static_cast<std::size_t>(held_up) > wanted.spare;
+  };
   const auto give_back = [&] {
     if (gave_back) return;
     gave_back = true;
@@ -39,10 +59,11 @@ bool Waits::block(Engine::Lock& lock, const std::function<bool()>& done, std::op
   bool result = true;
   for (;;) {
     const bool woke = engine_.wait(
-        lock, [&] { return done() || cancelled() || (resumes && executor_.has_continuation()); }, deadline,
+        lock, [&] { return done() || cancelled() || never() || (resumes && executor_.has_continuation()); }, deadline,
         in_task ? std::function<void()>(give_back) : nullptr);
     if (done()) break;
-    if (!woke || cancelled()) {
+    if (in_task) task->call->waits_for_itself = never();
+    if (!woke || cancelled() || never()) {
       result = false;
       break;
     }
@@ -66,7 +87,7 @@ std::size_t Waits::wait_for_all(Engine::Lock& lock, std::span<const ObjectRef> r
     }
     return true;
   };
-  if (done() || block(lock, done, deadline)) return refs.size();
+  if (done() || block(lock, done, {refs, 0}, deadline)) return refs.size();
   return static_cast<std::size_t>(
       std::ranges::count_if(refs, [&](const ObjectRef& r) { return settled_enough(r, fetch); }));
 }
@@ -96,7 +117,7 @@ std::size_t Waits::wait_for_some(Engine::Lock& lock, std::span<const ObjectRef> 
   }
   if (settled < count)
     block(
-        lock, [&] { return settled >= count; }, deadline);
+        lock, [&] { return settled >= count; }, {refs, refs.size() - count}, deadline);
   for (std::size_t i = 0; i < refs.size(); ++i) {
     if (counters[i].linked) local(refs[i]).remove_waiter(counters[i]);
   }

@@ -4,11 +4,13 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/worker/engine.h"
 #include "core/worker/executor.h"
 #include "core/worker/references.h"
 #include "core/worker/runtime.h"
+#include "core/worker/task_table.h"
 
 namespace mobula::runtime {
 
@@ -19,8 +21,8 @@ class Waits {
  public:
   enum class Continuations { kElsewhere, kWhileWaiting };  // In a driver, threads that wait resume its coroutines.
 
-  Waits(Engine& engine, References& references, Executor& executor, Continuations continuations)
-      : engine_(engine), references_(references), executor_(executor), continuations_(continuations) {}
+  Waits(Engine& engine, References& references, Executor& executor, TaskTable& tasks, Continuations continuations)
+      : engine_(engine), references_(references), executor_(executor), tasks_(tasks), continuations_(continuations) {}
 
   // Both as in Runtime.
   std::size_t wait(std::span<const ObjectRef> refs, std::size_t count, std::optional<Time> deadline, FetchLocal fetch);
@@ -28,7 +30,13 @@ class Waits {
 
  private:
   void want(const ObjectRef& ref, FetchLocal fetch);
-  bool block(Engine::Lock& lock, const std::function<bool()>& done, std::optional<Time> deadline);
+  // `spare`: how many of the refs need not settle.
+  struct Wanted {
+    std::span<const ObjectRef> refs;
+    std::size_t spare = 0;
+  };
+  std::vector<base::TaskId> calls_to_ourselves(const Wanted& wanted) const;
+  bool block(Engine::Lock& lock, const std::function<bool()>& done, const Wanted& wanted, std::optional<Time> deadline);
   std::size_t wait_for_all(Engine::Lock& lock, std::span<const ObjectRef> refs, std::optional<Time> deadline,
                            FetchLocal fetch);
   std::size_t wait_for_some(Engine::Lock& lock, std::span<const ObjectRef> refs, std::size_t count,
@@ -37,6 +45,7 @@ class Waits {
   Engine& engine_;
   References& references_;
   Executor& executor_;
+  TaskTable& tasks_;
   const Continuations continuations_;
 };
 

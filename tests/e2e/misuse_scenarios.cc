@@ -203,6 +203,48 @@ int children_are_ignored(int argc, char** argv) {
   return remote<[] { return std::signal(SIGCHLD, SIG_DFL) == SIG_IGN ? 0 : 1; }>().get(kSoon);
 }
 
+struct Selfish {
+  int set(const ActorHandle<Selfish>& handle) {
+    me = handle;
+    return 1;
+  }
+  int one() { return ++calls; }
+  int waits() { return me.at<&Selfish::one>()().get(); }
+  int waits_a_moment() {
+    const auto got = me.at<&Selfish::one>()().try_get(50ms);
+    return got.has_value() ? 0 : static_cast<int>(got.error().kind());
+  }
+  int waits_for_one_of_two(const std::string& gate) {
+    const auto other = remote<&hold>(gate);
+    const auto [done, open] = wait(std::vector<Ref<int>>{me.at<&Selfish::one>()(), other}, {.count = 1});
+    return static_cast<int>(done.size());
+  }
+  Task<int> awaits() { co_return co_await me.at<&Selfish::one>()(); }
+  int drop() {
+    me = {};
+    return calls;
+  }
+  ActorHandle<Selfish> me;
+  int calls = 0;
+};
+
+int actor_waits_for_itself(int argc, char** argv) {
+  const auto session = init(argc, argv);
+  const auto a = actor<Selfish>();
+  (void)a.at<&Selfish::set>()(a).get(kSoon);
+  say("waits: " + outcome([&] { (void)a.at<&Selfish::waits>()().get(kSoon); }));
+  if (a.at<&Selfish::waits_a_moment>()().get(kSoon) != static_cast<int>(ErrorKind::kTimeout)) return fail("no timeout");
+  const Gate gate;
+  gate.open();
+  if (a.at<&Selfish::waits_for_one_of_two>()(gate.path()).get(kSoon) != 1) return fail("not the other one");
+  if (a.at<&Selfish::awaits>()().get(kSoon) != 4) return fail("a coroutine does not get its own call's result");
+  if (a.at<&Selfish::drop>()().get(kSoon) != 4) return fail("calls are lost");
+  const auto wide = actor<Selfish>.with({.max_concurrency = 2})();
+  (void)wide.at<&Selfish::set>()(wide).get(kSoon);
+  if (wide.at<&Selfish::waits>()().get(kSoon) != 1) return fail("an actor with two threads does not get it");
+  return wide.at<&Selfish::drop>()().get(kSoon) == 1 ? 0 : fail("a call is lost");
+}
+
 int lines_are_tagged(int argc, char** argv) {
   const auto session = init(argc, argv);
   (void)remote<&talk::speak>().get(kSoon);
@@ -222,6 +264,7 @@ int misuse(const std::string& scenario, int argc, char** argv) {
       {"task_forks", &task_forks},
       {"threads_at_end", &threads_at_end},
       {"children_are_ignored", &children_are_ignored},
+      {"actor_waits_for_itself", &actor_waits_for_itself},
       {"lines_are_tagged", &lines_are_tagged}};
   const auto it = scenarios.find(scenario);
   return it == scenarios.end() ? fail("no such scenario") : it->second(argc, argv);

@@ -47,6 +47,11 @@ TEST_F(Misuse, how_a_worker_ended_is_known_where_the_program_ignores_its_childre
   EXPECT_THAT(play("children_are_ignored"), HasSubstr("exit code 9"));
 }
 
+TEST_F(Misuse, an_actor_that_waits_for_a_call_to_itself_is_told) {
+  EXPECT_THAT(play("actor_waits_for_itself"),
+              HasSubstr("waits: InvalidArgument: this actor waits for a call to itself"));
+}
+
 TEST_F(Misuse, an_actor_goes_by_the_name_of_its_class) {
   const std::string out = play("lines_are_tagged");
   EXPECT_THAT(out, ContainsRegex("\\[talk::Parrot [0-9]+@n0\\] an actor says so"));

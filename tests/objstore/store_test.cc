@@ -1,5 +1,8 @@
 #include "objstore/store.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <thread>
 #include <vector>
 
@@ -79,6 +82,28 @@ TEST(StoreTest, AnEmptyObjectIsAnObject) {
   EXPECT_TRUE(node.store.free(id_of(1)));
   node.give_back_empty(client);
   EXPECT_EQ(node.store.stats().leased, 0u);
+}
+
+TEST(StoreTest, ACopyOfAProcessMadeByForkLetsGoOfNothing) {
+  Node node(small_store());
+  StoreClient writer = node.attach();
+  StoreClient reader = node.attach();
+  ASSERT_TRUE(node.put(writer, id_of(1), "still here"));
+  auto pin = reader.get(id_of(1));
+  const pid_t copy = ::fork();
+  if (copy == 0) {
+    pin.reset();
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(copy, &status, 0), copy);
+  ASSERT_EQ(status, 0);
+  ASSERT_TRUE(node.store.free(id_of(1)));
+  EXPECT_EQ(node.store.stats().doomed_objects, 1u) << "the copy has unpinned it";
+  EXPECT_EQ(base::as_string_view(pin->bytes()), "still here");
+  pin.reset();
+  node.give_back_empty(writer);
+  EXPECT_EQ(node.store.stats().doomed_objects, 0u);
 }
 
 TEST(StoreTest, AFreedObjectStaysForWhoReadsItAndIsFoundByNobody) {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/api/option_checks.h"
+#include "core/api/runtime_access.h"
 #include "mobula/errors.h"
 
 namespace mobula {

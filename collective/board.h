@@ -20,9 +20,10 @@ namespace mobula::collective {
 // until all that it reads from have published too, and reads.  A stage is written again only when all have published
 // that they have done with it, which the phases of the calls in between mostly say for free.
 //
-// Memory orders: a phase is published after what it covers was written and read by acquire loads before that is read; so
-// everything else in a block is plain memory.  A publisher looks at the others' `asleep` flags behind its phase, a sleeper
-// at their phases behind its flag; all four accesses are sequentially consistent, so one of both sees the other (Dekker).
+// Memory orders: a phase is published after what it covers was written and read by acquire loads before that is read;
+// so everything else in a block is plain memory.  A publisher looks at the others' `asleep` flags behind its phase, a
+// sleeper at their phases behind its flag; all four accesses are sequentially consistent, so one of both sees the other
+// (Dekker).
 class Board {
  public:
   static constexpr std::size_t kStageBytes = std::size_t{256} << 10;

@@ -18,7 +18,8 @@ struct HeartbeatOptions {
   transport::ChannelOptions channel;
   proto::Heartbeat self;  // Ids; the rest is filled in from status().
   base::Duration every = std::chrono::milliseconds(250);
-  base::Duration silence = std::chrono::milliseconds(4500);  // Of the GCS, after which it is gone: a cut sends no close.
+  base::Duration silence =
+      std::chrono::milliseconds(4500);                // Of the GCS, after which it is gone: a cut sends no close.
   int life_fd = -1;                                   // A pidfd of the process that this node belongs to; -1: none.
   base::Duration patience = std::chrono::seconds(4);  // For the main loop to end the process, once it must.
 };

@@ -31,7 +31,8 @@ TEST(BatchScript, LeavesOutWhatNobodyAskedFor) {
   options.warning_s = 0;
   options.command = {"a"};
   const std::string script = batch_script(options);
-  for (const char* word : {"--time", "#SBATCH --signal", "MOBULA_REQUEUE", "--no-kill", "--gpus", "--mem", "--partition", "--mpi"}) {
+  for (const char* word :
+       {"--time", "#SBATCH --signal", "MOBULA_REQUEUE", "--no-kill", "--gpus", "--mem", "--partition", "--mpi"}) {
     EXPECT_THAT(script, Not(HasSubstr(word)));
   }
   EXPECT_THAT(script, HasSubstr("#SBATCH --no-requeue\n"));

@@ -1,13 +1,13 @@
 #include "slurm/munge_rendezvous.h"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
 #include <utility>
 
 #include "core/os/event_loop.h"
-#include "core/os/random.h"
 #include "core/os/socket.h"
 #include "slurm/framed.h"
 #include "slurm/munge_exchange.h"
@@ -97,19 +97,17 @@ class MungeRendezvous final : public Rendezvous {
   }
 
   Result<Invitation> ask(const os::Fd& socket) {
-    JoinNonce nonce;
-    os::fill_random(nonce.data(), nonce.size());
-    const auto question = munge_->seal(encode_join(options_.start, nonce));
+    const JoinQuestion join({.uid = ::geteuid(), .start = options_.start});
+    const auto question = munge_->seal(join.bytes());
     if (!question) return question.error();
     const base::Time deadline = os::now() + kAnswerTime;
     const auto sent = send_framed(socket, base::as_bytes(*question), deadline);
     if (!sent) return sent.error();
     const auto sealed = receive_framed(socket, deadline);
     if (!sealed) return sealed.error();
-    auto welcome = munge_->unseal(*sealed);
+    const auto welcome = munge_->unseal(*sealed);
     if (!welcome) return welcome.error();
-    auto invitation = decode_welcome(*welcome, options_.start, nonce);
-    wipe(*welcome);
+    auto invitation = join.open(*welcome);
     if (!invitation) return invitation.error();
     auto out = decode_invitation(*invitation);
     wipe(*invitation);

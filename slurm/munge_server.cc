@@ -87,14 +87,14 @@ bool MungeServer::serve(Connection& connection) {
 
 void MungeServer::answer(const Connection& connection, std::string_view credential) const {
   const auto question = munge_.unseal(std::string(credential));
-  const auto nonce = question ? decode_join(*question, start_) : base::Result<JoinNonce>(question.error());
-  if (!nonce) {
-    os::log(os::LogLevel::kInfo, "rendezvous: turned away: {}", nonce.error().what);
+  const JoinScope scope{.uid = ::geteuid(), .start = start_};
+  const auto welcome =
+      question ? answer_join(*question, scope, invitation_) : base::Result<std::string>(question.error());
+  if (!welcome) {
+    os::log(os::LogLevel::kInfo, "rendezvous: turned away: {}", welcome.error().what);
     return;
   }
-  std::string welcome = encode_welcome(start_, *nonce, invitation_);
-  const auto sealed = munge_.seal(welcome);
-  wipe(welcome);
+  const auto sealed = munge_.seal(*welcome);
   if (!sealed) return os::log(os::LogLevel::kError, "rendezvous: {}", sealed.error().what);
   (void)send_framed(connection.socket, base::as_bytes(*sealed), connection.until);
 }

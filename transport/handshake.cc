@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "transport/crypto.h"
+#include "core/crypto/mac.h"
 
 namespace mobula::transport {
 namespace {

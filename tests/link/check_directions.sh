@@ -65,6 +65,6 @@ only 'mpi\.h' bench examples tests/slurm
 only 'grpc' bench
 only 'pmix|slurm/(slurm|spank)' slurm
 only 'spdlog/' core/os
-only 'openssl/' transport
+only 'openssl/' core/crypto
 
 exit $failed

@@ -35,16 +35,15 @@ void read_share(std::string_view bytes) {
   if (share) fuzz::require(slurm::encode(*share) == bytes);
 }
 
-// Both are inside what MUNGE has sealed; the start is the reader's own.
+// Both are inside what MUNGE has sealed; the scope is the reader's own.
 void read_exchange(std::string_view bytes) {
-  const std::string start = "12.0";
-  if (const auto nonce = slurm::decode_join(bytes, start)) fuzz::require(slurm::encode_join(start, *nonce) == bytes);
-  slurm::JoinNonce nonce;
-  nonce.fill(std::byte{'n'});
-  if (const auto sent = slurm::decode_welcome(bytes, start, nonce)) {
-    fuzz::require(slurm::encode_welcome(start, nonce, *sent) == bytes);
-    read_invitation(*sent);
-  }
+  const slurm::JoinScope scope{.uid = 7, .start = "12.0"};
+  static_cast<void>(slurm::answer_join(bytes, scope, "invitation"));
+  const slurm::JoinQuestion question(scope);
+  fuzz::require(!question.open(bytes));
+  // A welcome that repeats the question's nonce, with any key and seal.
+  const std::string_view asked = question.bytes();
+  fuzz::require(!question.open("WEL2" + std::string(asked.substr(4, asked.size() - 4 - 32)) + std::string(bytes)));
 }
 
 void read_frames(std::string_view bytes) {

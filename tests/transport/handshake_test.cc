@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "core/os/random.h"
-#include "transport/crypto.h"
 
 namespace mobula::transport {
 namespace {
@@ -182,37 +181,6 @@ TEST(Handshake, BytesMayComeOneByOne) {
   }
   EXPECT_TRUE(client.done() && server.done());
   EXPECT_EQ(client.wants(), 0u);
-}
-
-// RFC 4231 test case 2 and RFC 5869 test case 1 are of other key sizes than ours; these values were made with
-// Python's hmac and hashlib.
-TEST(Crypto, MacsAreThoseOfTheStandard) {
-  crypto::Key key{};
-  for (std::size_t i = 0; i < key.size(); ++i) key[i] = static_cast<std::byte>(i);
-  const auto hex = [](const crypto::Key& k) {
-    std::string out;
-    for (const std::byte b : k) {
-      out += "0123456789abcdef"[static_cast<unsigned>(b) >> 4];
-      out += "0123456789abcdef"[static_cast<unsigned>(b) & 15];
-    }
-    return out;
-  };
-  EXPECT_EQ(hex(crypto::hmac_sha256(key, "label", base::as_bytes("abc"), base::as_bytes("def"))),
-            "51c89222eac0bd6891ee8ce36125c5ffb391959a6f1ab0020fd9511ed911427b");
-  EXPECT_EQ(hex(crypto::hkdf_sha256(key, base::as_bytes("salt"), "info", base::as_bytes("ctx"))),
-            "e6ea6db7fe2460b5b62b155f4dfa3631e0e5b5d8da810237b57ceb254ff4ac45");
-  EXPECT_EQ(hex(crypto::hkdf_sha256(key, {}, "info", {})),
-            "46a2fae4f28eb43815e3e9d88c727e841827fe1941b6c763a3efd7c72b99136c");
-}
-
-TEST(Crypto, ASealCoversHeaderPayloadAndOrder) {
-  const crypto::Key key{};
-  crypto::FrameSeal a(key);
-  crypto::FrameSeal b(key);
-  const auto first = a.next(base::as_bytes("head"), base::as_bytes("body"));
-  EXPECT_EQ(first, b.next(base::as_bytes("head"), base::as_bytes("body")));
-  EXPECT_NE(a.next(base::as_bytes("head"), base::as_bytes("body")), first) << "the frame's number counts";
-  EXPECT_NE(b.next(base::as_bytes("head"), base::as_bytes("bodY")), first);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "core/crypto/frame_seal.h"
 #include "core/os/fd.h"
-#include "transport/crypto.h"
 
 namespace mobula::transport::sock {
 

@@ -6,9 +6,9 @@
 
 #include "core/base/bytes.h"
 #include "core/base/result.h"
+#include "core/crypto/frame_seal.h"
 #include "core/os/fd.h"
 #include "transport/channel.h"
-#include "transport/crypto.h"
 #include "transport/sock/frame_queue.h"
 
 namespace mobula::transport::sock {

@@ -1,8 +1,6 @@
-#include "transport/crypto.h"
+#include "core/crypto/mac.h"
 
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <memory>
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -10,17 +8,10 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
-namespace mobula::transport::crypto {
+#include "core/crypto/openssl.h"
+
+namespace mobula::crypto {
 namespace {
-
-void require(bool ok, const char* what) {
-  if (ok) return;
-  std::fprintf(stderr, "mobula: OpenSSL cannot do %s; check the installation\n", what);
-  std::abort();
-}
-
-const unsigned char* raw(base::ConstBytes b) { return reinterpret_cast<const unsigned char*>(b.data()); }
-unsigned char* raw(base::Bytes b) { return reinterpret_cast<unsigned char*>(b.data()); }
 
 // Fetched once: a fetch takes longer than the MAC itself.
 EVP_MAC* hmac() {
@@ -84,34 +75,4 @@ bool equal_in_constant_time(base::ConstBytes a, base::ConstBytes b) {
 
 void wipe(base::Bytes secret) { OPENSSL_cleanse(secret.data(), secret.size()); }
 
-struct FrameSeal::Cipher {
-  EVP_CIPHER_CTX* ctx = EVP_CIPHER_CTX_new();
-  ~Cipher() { EVP_CIPHER_CTX_free(ctx); }
-};
-
-FrameSeal::FrameSeal(const Key& key) : cipher_(std::make_unique<Cipher>()) {
-  require(cipher_->ctx != nullptr &&
-              EVP_EncryptInit_ex(cipher_->ctx, EVP_aes_256_gcm(), nullptr, raw(base::ConstBytes(key)), nullptr) == 1,
-          "AES-256-GCM");
-}
-FrameSeal::~FrameSeal() = default;
-
-Tag FrameSeal::next(base::ConstBytes header, base::ConstBytes payload) {
-  std::array<unsigned char, 12> nonce{};
-  std::memcpy(nonce.data(), &frame_, sizeof frame_);
-  ++frame_;
-  int ignored = 0;
-  Tag tag{};
-  unsigned char none[16];
-  const auto add = [&](base::ConstBytes b) {
-    return b.empty() || EVP_EncryptUpdate(cipher_->ctx, nullptr, &ignored, raw(b), static_cast<int>(b.size())) == 1;
-  };
-  const bool ok =
-      EVP_EncryptInit_ex(cipher_->ctx, nullptr, nullptr, nullptr, nonce.data()) == 1 && add(header) && add(payload) &&
-      EVP_EncryptFinal_ex(cipher_->ctx, none, &ignored) == 1 &&
-      EVP_CIPHER_CTX_ctrl(cipher_->ctx, EVP_CTRL_GCM_GET_TAG, static_cast<int>(tag.size()), tag.data()) == 1;
-  require(ok, "AES-256-GMAC");
-  return tag;
-}
-
-}  // namespace mobula::transport::crypto
+}  // namespace mobula::crypto

@@ -122,6 +122,7 @@ const WorkerPool::Worker* WorkerPool::find(const base::WorkerId& worker) const {
 void WorkerPool::start(base::Time now, const std::map<base::JobId, std::uint32_t>& waiting,
                        base::Outbox<StartWorkers>& starts, base::Outbox<StopWorker>& stops) {
   for (const auto& [job, count] : waiting) jobs_.try_emplace(job);
+  room_after_.reset();
   for (auto& [job, j] : jobs_) {
     const auto it = waiting.find(job);
     const std::uint32_t wanted = std::max(it == waiting.end() ? 0u : it->second, j.ahead);
@@ -135,6 +136,12 @@ void WorkerPool::start(base::Time now, const std::map<base::JobId, std::uint32_t
     for (std::uint32_t i = room; i < lacking && it != waiting.end() && it->second > j.starting; ++i) {
       const auto victim = longest_idle();
       if (!victim) break;
+      // Asked a moment ago, it stayed; the others have been idle for less long.
+      const Worker& asked = workers_.at(*victim);
+      if (asked.stays && asked.idle_since + limits_.idle_timeout > now) {
+        room_after_ = asked.idle_since + limits_.idle_timeout;
+        break;
+      }
       leave(*victim);
       stops.push_back({*victim, StopMode::kDrain});
     }
@@ -173,6 +180,7 @@ std::optional<base::Time> WorkerPool::next_deadline() const {
   std::optional<base::Time> next;
   if (idle_count_ > limits_.cores) next = workers_.at(*longest_idle()).idle_since + limits_.idle_timeout;
   next = base::earlier(next, next_resting());
+  next = base::earlier(next, room_after_);
   for (const auto& [job, j] : jobs_) {
     next = base::earlier(next, j.start_after);
   }

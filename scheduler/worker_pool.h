@@ -120,6 +120,7 @@ class WorkerPool {
   std::deque<base::JobId> ended_order_;  // Oldest first; as many as ended_.
   bool ended_idle_ = false;              // Some idle worker's job has ended.
   std::set<base::WorkerId> resting_;
+  std::optional<base::Time> room_after_;  // When those that hold the room back may be asked again.
   std::size_t idle_count_ = 0;
   std::uint32_t starting_count_ = 0;
 };

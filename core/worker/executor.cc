@@ -247,7 +247,10 @@ void Executor::run() {
           if (executing_ == 0 && (suspended_ != 0 || waits_for_lost())) give_cpu_back();
         });
     take_cpu();
-    if (may_leave()) leave(lock);
+    if (may_leave()) {
+      leave_or_stay(lock);
+      continue;
+    }
     if (may_save()) {
       saves_.run(lock);
       continue;
@@ -396,6 +399,13 @@ std::string Executor::describe_running() const {
 }
 
 bool Executor::may_leave() const { return exiting_ && queue_.empty() && running_.empty() && continuations_.empty(); }
+
+// A task may have left objects, actors and calls of its own behind, which end with their owner.
+void Executor::leave_or_stay(Engine::Lock& lock) {
+  if (actor_.exists() || !needed_ || !needed_()) leave(lock);
+  exiting_ = false;
+  (void)p_.raylet.rpc().notify(proto::WORKER_READY, proto::Empty());
+}
 
 // An actor ends as an object of C++ does.
 void Executor::leave(Engine::Lock& lock) {

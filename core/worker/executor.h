@@ -62,7 +62,10 @@ class Executor {
   std::vector<ObjectRef> covered_by(const Peer& peer) const;
   void create_actor(const proto::CreateActor& request);
   void save_state(const proto::SaveState& request, const rpc::Responder& responder) { saves_.ask(request, responder); }
+  // Ends the process when nothing runs or waits, unless others need it; then the raylet is told that it stays.
   void exit_when_idle();
+  // Whether others need this process although it runs nothing.  Once.
+  void stays_while(std::function<bool()> needed) { needed_ = std::move(needed); }
   void queue_continuation(Continuation& continuation, CallScope* scope);
 
   // Around a blocking wait in a task: gives the CPU and the tasks that wait behind this one back, and takes the CPU
@@ -102,6 +105,7 @@ class Executor {
   bool has_call() const;
   bool has_work() const;
   bool may_leave() const;
+  void leave_or_stay(Engine::Lock& lock);
   [[noreturn]] void leave(Engine::Lock& lock);
   bool may_save() const { return saves_.is_due() && executing_ == 0; }
   RunningCall* next();
@@ -128,6 +132,7 @@ class Executor {
   bool cpu_given_back_ = false;
   bool exiting_ = false;
   std::function<void(std::string)> ended_;
+  std::function<bool()> needed_;
   std::vector<std::thread> threads_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <unordered_map>
 
@@ -30,6 +31,10 @@ class ObjectTable {
   }
   bool contains(const ObjectId& id) const { return objects_.contains(id); }
   std::size_t size() const { return objects_.size(); }
+  // Whether any of them is this process's own.
+  bool has_own() const {
+    return std::any_of(objects_.begin(), objects_.end(), [](const auto& entry) { return !entry.second->borrowed(); });
+  }
   // `f` may neither list nor remove.
   template <class F>
   void each(F&& f) const {

@@ -112,6 +112,8 @@ void Process::build_parts(objstore::StoreClient store, const Collectives::Option
                         [this] { return executor_->actor().id(); },
                         [this] { return executor_->actor().incarnation(); }},
       collectives);
+  executor_->stays_while(
+      [this] { return submitter_->in_flight() + actors_->calls_in_flight() != 0 || references_->owns_any(); });
   executor_->tell_ends_to([this](std::string thrown) { collectives_->on_call_ended(std::move(thrown)); });
   actors_->directory().tell_changes_to([this](const ActorState& actor) { collectives_->on_actor_changed(actor); });
   waits_ = std::make_unique<Waits>(engine_, *references_, *executor_, tasks_,

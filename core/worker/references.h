@@ -58,6 +58,11 @@ class References {
   void fail_all(const ErrorInfo& error);
 
   std::size_t listed() const { return table_.size(); }
+  // Whether another process may hold an object, or a handle of an actor, that is lost with this one.
+  bool owns_any() {
+    process_drops();
+    return table_.has_own();
+  }
 
  private:
   void finish_drop(LocalObject& object);

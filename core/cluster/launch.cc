@@ -15,6 +15,7 @@
 
 #include "core/cluster/child_environment.h"
 #include "core/cluster/environment.h"
+#include "core/cluster/limits.h"
 #include "core/os/error.h"
 #include "core/os/event_loop.h"
 #include "core/os/host.h"
@@ -69,6 +70,7 @@ std::vector<std::string> fields_of(const std::string& line) {
 }  // namespace
 
 Result<Launch> Launch::prepare(const Options& options, const os::Secret& secret) {
+  if (const auto enough = check_limits(0); !enough) return enough.error();
   Launch out;
   out.options_ = options;
   ::mkdir((options.session_directory + "/logs").c_str(), 0700);
@@ -117,6 +119,7 @@ Result<void> Launch::start_gcs(GcsOptions options) {
 }
 
 Result<void> Launch::start_raylet(RayletOptions options) {
+  if (const auto enough = check_limits(options.store_bytes); !enough) return enough;
   options.session_directory = options_.session_directory;
   options.ready_fd = kFirstFd;
   options.spin_page_fd = kFirstFd + 1;

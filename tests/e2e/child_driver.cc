@@ -99,6 +99,13 @@ std::function<void()> limit_descriptors(int most) {
   };
 }
 
+std::function<void()> limit_addresses(std::size_t most) {
+  return [n = static_cast<rlim_t>(most)] {
+    const rlimit limit{n, n};
+    ::setrlimit(RLIMIT_AS, &limit);
+  };
+}
+
 std::vector<pid_t> with_role(const std::vector<pid_t>& pids, const std::string& role) {
   std::vector<pid_t> out;
   for (const pid_t pid : pids) {

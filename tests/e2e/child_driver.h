@@ -42,6 +42,8 @@ bool read_until(int fd, std::string& read, const std::string& text, std::chrono:
 
 // Leaves the calling process so many descriptors.
 std::function<void()> limit_descriptors(int most);
+// So many bytes of addresses.
+std::function<void()> limit_addresses(std::size_t most);
 
 // Of the processes, those whose MOBULA_ROLE is that.
 std::vector<pid_t> with_role(const std::vector<pid_t>& pids, const std::string& role);

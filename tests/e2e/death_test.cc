@@ -117,6 +117,16 @@ TEST_F(Deaths, too_few_descriptors_to_start_are_a_clear_error) {
   }
 }
 
+TEST_F(Deaths, a_limit_that_lets_no_cluster_start_is_named_with_its_remedy) {
+  for (const auto& [prepare, text] : {std::pair(limit_descriptors(24), "ulimit -n 4096"),
+                                      std::pair(limit_addresses(1u << 30), "ulimit -v unlimited")}) {
+    ChildDriver driver("a_bit_of_all", {}, prepare);
+    EXPECT_EQ(driver.wait_exit(30s), 3) << driver.output();
+    EXPECT_THAT(driver.output(), HasSubstr(text));
+    EXPECT_THAT(leftovers(), IsEmpty());
+  }
+}
+
 TEST_F(Deaths, with_few_descriptors_fewer_workers_run_at_once) {
   ChildDriver driver("few_descriptors", {}, limit_descriptors(64));
   EXPECT_EQ(driver.wait_exit(60s), 0) << driver.output();

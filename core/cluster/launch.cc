@@ -119,7 +119,7 @@ Result<void> Launch::start_gcs(GcsOptions options) {
 }
 
 Result<void> Launch::start_raylet(RayletOptions options) {
-  if (const auto enough = check_limits(options.store_bytes); !enough) return enough;
+  if (auto enough = check_limits(options.store_bytes); !enough) return enough;
   options.session_directory = options_.session_directory;
   options.ready_fd = kFirstFd;
   options.spin_page_fd = kFirstFd + 1;

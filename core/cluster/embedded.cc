@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/os/end_signals.h"
 #include "core/os/host.h"
 
 namespace mobula::cluster {
@@ -44,6 +45,7 @@ std::uint64_t store_share(unsigned raylets) {
 }
 
 Result<std::unique_ptr<EmbeddedCluster>> EmbeddedCluster::start(const EmbeddedOptions& options) {
+  const os::HeldEndSignals held;  // Nobody else would remove the session yet.
   auto session = os::SessionDirectory::create(os::SessionDirectory::Lifetime::kRemove);
   if (!session) return session.error();
   auto cluster = std::unique_ptr<EmbeddedCluster>(new EmbeddedCluster(std::move(*session), os::Secret::generate()));
@@ -76,7 +78,7 @@ Result<std::unique_ptr<EmbeddedCluster>> EmbeddedCluster::start(const EmbeddedOp
     raylet.remove_session = true;
     if (const auto started = launch->start_raylet(std::move(raylet)); !started) return failed(started.error());
   }
-  auto ready = launch->wait(kStartTime);
+  auto ready = launch->wait(kStartTime, held.fd());
   cluster->children_ = std::move(launch->children());
   if (!ready) return ready.error();
   cluster->gcs_ = ready->gcs_address;

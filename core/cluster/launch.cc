@@ -184,16 +184,18 @@ Result<void> Launch::take_line(const std::string& line, Ready& ready) {
   return {};
 }
 
-Result<Launch::Ready> Launch::wait(base::Duration patience) {
+Result<Launch::Ready> Launch::wait(base::Duration patience, int stop_fd) {
   const base::Time until = os::now() + patience;
   std::string text;
   while (ready_count_ < children_.size()) {
     std::vector<pollfd> polled{{ready_read_.get(), POLLIN, 0}};
     for (const Child& child : children_) polled.push_back({child.pidfd.get(), POLLIN, 0});
+    polled.push_back({stop_fd, POLLIN, 0});
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - os::now());
     const int n = left.count() <= 0 ? 0 : ::poll(polled.data(), polled.size(), static_cast<int>(left.count()));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return Error{Code::kDeadline, "the cluster did not start in time"};
+    if (polled.back().revents != 0) return Error{Code::kCancelled, "interrupted while the cluster started"};
     if (polled[0].revents != 0) {
       std::array<char, 4096> buffer;
       const ssize_t got = ::read(ready_read_.get(), buffer.data(), buffer.size());

@@ -42,8 +42,8 @@ class Launch {
     std::map<std::string, std::string> raylets;  // Channel address by name.
   };
   // For all that were started so far; more may be started after it.  kUnavailable with the reason and the last lines of
-  // its log when one of them ended or refused, kDeadline.
-  base::Result<Ready> wait(base::Duration patience);
+  // its log when one of them ended or refused, kDeadline; kCancelled once `stop_fd`, if any, can be read.
+  base::Result<Ready> wait(base::Duration patience, int stop_fd = -1);
   const os::Fd& joined() const { return joined_read_; }  // Lines "NAME<tab>TASKS".
 
   struct Child {

@@ -33,4 +33,17 @@ std::optional<int> EndSignals::take() {
   return std::nullopt;
 }
 
+HeldEndSignals::HeldEndSignals() {
+  sigset_t held;
+  sigemptyset(&held);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+    struct sigaction action {};
+    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) sigaddset(&held, number);
+  }
+  ::pthread_sigmask(SIG_BLOCK, &held, &before_);
+  fd_ = Fd(::signalfd(-1, &held, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+HeldEndSignals::~HeldEndSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
 }  // namespace mobula::os

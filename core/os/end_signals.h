@@ -1,5 +1,7 @@
 #pragma once
 
+#include <signal.h>
+
 #include <optional>
 
 #include "core/os/fd.h"
@@ -21,6 +23,22 @@ class EndSignals final {
 
  private:
   const bool only_parent_;
+  Fd fd_;
+};
+
+// Keeps SIGTERM, SIGINT and SIGHUP, where they are not ignored, from the calling thread while it lives, so that what it
+// begins can be undone; they act then.
+class HeldEndSignals final {
+ public:
+  HeldEndSignals();
+  ~HeldEndSignals();
+  HeldEndSignals(const HeldEndSignals&) = delete;
+  HeldEndSignals& operator=(const HeldEndSignals&) = delete;
+
+  int fd() const { return fd_.get(); }  // Can be read once one has come.  To be polled, not read.
+
+ private:
+  sigset_t before_;
   Fd fd_;
 };
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -54,6 +55,17 @@ TEST_F(Interrupt, lets_what_runs_end_begins_nothing_and_ends_the_driver_by_the_s
   EXPECT_THAT(driver.output(), Not(HasSubstr("FAILED")));
   EXPECT_EQ(read_diary(), "held closed");
   EXPECT_THAT(leftovers(), IsEmpty());
+}
+
+TEST_F(Interrupt, leaves_nothing_at_any_moment_of_the_start) {
+  for (int ms = 0; ms < 80; ms += 4) {
+    const int number = ms % 8 == 0 ? SIGINT : SIGTERM;
+    ChildDriver driver("a_bit_of_all");
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+    ::kill(driver.pid(), number);
+    EXPECT_THAT(driver.wait_exit(20s), ::testing::AnyOf(0, 1000 + number)) << ms << " ms\n" << driver.output();
+    EXPECT_THAT(leftovers(), IsEmpty()) << ms << " ms";
+  }
 }
 
 // What a terminal does: the signal goes to the whole group in its foreground.

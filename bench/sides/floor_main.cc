@@ -23,16 +23,15 @@ std::string ucx_version() {
 int main(int argc, char** argv) {
   using namespace mobula::bench;
   const std::map<std::string, void (*)(Side&)> families = {
-      {"memory", add_memory_floors},
-      {"tcp", add_tcp_floors},
-      {"process", add_process_floors},
+      {"memory", add_memory_floors}, {"group", add_group_floors},
+      {"tcp", add_tcp_floors},       {"process", add_process_floors},
 #ifdef MOBULA_BENCH_UCX
       {"ucx", add_ucx_floors},
 #endif
   };
   const auto family = families.find(argc > 1 ? argv[1] : "");
   if (family == families.end()) {
-    std::fprintf(stderr, "usage: bench_floor memory|tcp|process|ucx\n");
+    std::fprintf(stderr, "usage: bench_floor memory|group|tcp|process|ucx\n");
     return 2;
   }
   Side side(family->first == "ucx" ? ucx_version() : "");

@@ -5,12 +5,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "bench/sides/collective_metrics.h"
 #include "bench/sides/floor.h"
 #include "bench/sides/timing.h"
 
@@ -116,6 +118,13 @@ void add_tcp_floors(Side& side) {
     return static_cast<double>(256 * kMiB) / streamer->read_us(256 * kMiB, e.quick ? 1 : 2) / 1e3;
   });
   side.add("pull_1m_sock_us", [=](Effort e) { return streamer->read_us(kMiB, e.of(40)); });
+  for (const CollectiveMetric& m : collective_metrics()) {
+    if (m.link != CollectiveMetric::Link::kSock || m.ranks != 2) continue;
+    side.add(m.name(), [=](Effort e) {
+      const auto bytes = std::max<std::size_t>(1, static_cast<std::size_t>(m.moved_bytes()));
+      return streamer->read_us(bytes, bytes > kMiB ? e.of(20) : e.of(400));
+    });
+  }
 }
 
 }  // namespace mobula::bench

@@ -1,5 +1,7 @@
 #include "bench/suite/rows.h"
 
+#include "bench/sides/collective_metrics.h"
+
 namespace mobula::bench {
 namespace {
 
@@ -111,11 +113,55 @@ std::vector<Row> startup() {
   };
 }
 
+// Of groups of two and of four.
+std::vector<Row> collectives() {
+  using M = CollectiveMetric;
+  std::vector<Row> out;
+  for (const M& m : collective_metrics()) {
+    const bool sock = m.link == M::Link::kSock;
+    const bool time = m.unit == M::Unit::kTime;
+    Row row{"collectives", m.name(), time ? "us" : "GB/s", time ? kLower : kHigher, "ours_group", "", "", {}, {}};
+    const std::string ranks = std::to_string(m.ranks);
+    // What the bound can be reached for is what is moved, not handed over.
+    const bool large = m.bytes >= (std::size_t{1} << 20);
+    if (!sock) {
+      row.floor = "group";
+      row.floor_name = "processes that hand over in shared memory and copy what a rank must get, all at once";
+      if (large) row.goal = times_floor(time ? 1.3 : 1 / 1.3);
+    } else {
+      row.ours = "ours_group_sock";
+      if (m.ranks == 2) {
+        row.floor = "tcp";
+        row.floor_name = "a request, and what a rank must get as its answer, over raw TCP loopback";
+      }
+    }
+    if (m.memory == M::Memory::kStaged) row.ours = "ours_group_staged";
+    // It knows no other memory than the program's.
+    if (m.bytes >= (std::size_t{16} << 20)) row.rounds = 3;
+    if (m.memory == M::Memory::kPrivate) row.peers = {{"openmpi", (sock ? "mpi_sock_n" : "mpi_group_n") + ranks}};
+    out.push_back(std::move(row));
+  }
+  out.push_back({"collectives",
+                 "group_call_n4_us",
+                 "us",
+                 kLower,
+                 "ours_group",
+                 "",
+                 "",
+                 {},
+                 times_row(4, "actor_call_sleeping_us")});
+  out.push_back({"collectives", "group_create_ms", "ms", kLower, "ours_group", "", "", {}, {}});
+  out.push_back({"collectives", "failure_to_error_ms", "ms", kLower, "ours_group", "", "", {}, at(2'000), 3});
+  out.push_back({"collectives", "shrink_ms", "ms", kLower, "ours_group", "", "", {}, {}, 3});
+  return out;
+}
+
 }  // namespace
 
 std::vector<Row> all_rows() {
   std::vector<Row> rows = calls();
   for (Row& row : startup()) rows.push_back(std::move(row));
+  for (Row& row : collectives()) rows.push_back(std::move(row));
   for (Row& row : objects()) rows.push_back(std::move(row));
   return rows;
 }

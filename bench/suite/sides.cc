@@ -30,6 +30,21 @@ SideCommand mpi(const std::string& program, Environment environment) {
   return out;
 }
 
+std::vector<std::string> on_two_networks(const Programs& programs, int per_host, const std::string& program) {
+  const std::string slots = ":" + std::to_string(per_host);
+  return {programs.sources + "/two_networks.sh",
+          "mpirun",
+          "--oversubscribe",
+          "--bind-to",
+          "none",
+          "--host",
+          "10.214.0.1" + slots + ",10.214.0.2" + slots,
+          "-np",
+          std::to_string(2 * per_host),
+          program,
+          "sock"};
+}
+
 // bench/run says in the environment where the Python is that has Ray, or why there is none.
 SideCommand ray(const std::string& script) {
   const char* python = std::getenv("MOBULA_BENCH_RAY_PYTHON");
@@ -50,7 +65,7 @@ Sides::Sides(const Programs& programs, std::string log_directory) : log_director
   for (const std::string link : {"shm", "sock"}) {
     commands_["ours_" + link] = command({here("bench_ours")}, {{"MOBULA_NODES", "2"}, {"MOBULA_NODE_LINK", link}});
   }
-  for (const std::string family : {"memory", "tcp", "process", "ucx"})
+  for (const std::string family : {"memory", "group", "tcp", "process", "ucx"})
     commands_[family] = command({here("bench_floor"), family});
   commands_["hello"] = command({here("bench_start"), "hello world", programs.hello});
   commands_["plain_hello"] = command({here("bench_start"), "hello world", here("bench_plain_hello")});
@@ -72,6 +87,19 @@ Sides::Sides(const Programs& programs, std::string log_directory) : log_director
   commands_["mpi"] = mpi(here("mpi_peer"), {{"OMPI_MCA_btl", "^ofi,openib"}});
   commands_["mpi_tcp"] =
       mpi(here("mpi_peer"), {{"OMPI_MCA_btl", "tcp,self"}, {"OMPI_MCA_pml", "ob1"}, {"OMPI_MCA_osc", "pt2pt"}});
+  // Groups: on one node, and between two hosts, each a network namespace of this one.
+  commands_["ours_group"] = command({here("bench_ours_group")});
+  commands_["ours_group_staged"] = command({here("bench_ours_group")}, {{"MOBULA_COLLECTIVE_MEMORY", "staged"}});
+  commands_["ours_group_sock"] = mpi(here("bench_ours_group"), {{"MOBULA_NODE_LINK", "sock"}});
+  commands_["ours_group_sock"].argv = on_two_networks(programs, 1, here("bench_ours_group"));
+  for (const int ranks : {2, 4}) {
+    const std::string n = std::to_string(ranks);
+    SideCommand& shared = commands_["mpi_group_n" + n] =
+        mpi(here("mpi_collectives"), {{"OMPI_MCA_btl", "^ofi,openib"}});
+    shared.argv = {"mpirun", "--oversubscribe", "--bind-to", "none", "-np", n, here("mpi_collectives")};
+    commands_["mpi_sock_n" + n] = mpi(here("mpi_collectives"), {{"OMPI_MCA_btl", "^ofi,openib"}});
+    commands_["mpi_sock_n" + n].argv = on_two_networks(programs, ranks / 2, here("mpi_collectives"));
+  }
   if (programs.peers_wanted.contains("ray")) commands_["ray"] = ray(programs.sources + "/ray_peer.py");
 }
 

@@ -54,8 +54,10 @@ constexpr std::array kSettings{
     SettingInfo{"exec_workers", "0", "Start each worker by exec instead of forking it from a zygote.",
                 SettingKind::kFlag},
     SettingInfo{"collectives", "", "Rules before the table that `mobula config collectives` prints: rule,rule."},
-    SettingInfo{"collective_memory", "1", "Run collectives of members on one node in shared memory.",
-                SettingKind::kFlag},
+    SettingInfo{
+        "collective_memory", "1",
+        "Run collectives of members on one node in shared memory; staged: without reading their buffers in place.",
+        SettingKind::kChoice, "1 0 staged"},
     SettingInfo{"collective_patience_s", "600", "How long a group waits for a member that lives but does not come.",
                 SettingKind::kNumber},
     SettingInfo{"hang_limit_s", "5", "After how long without an answer a member of a group is lost.",

@@ -14,10 +14,13 @@
 #include "collective/group.h"
 #include "core/worker/actor_directory.h"
 #include "core/worker/collective_runtime.h"
+#include "core/worker/core_escape.h"
 #include "core/worker/engine.h"
 #include "core/worker/links.h"
 #include "core/worker/local_store.h"
+#include "core/worker/node_reach.h"
 #include "core/worker/raylet_link.h"
+#include "core/worker/spin_pace.h"
 
 namespace mobula::runtime {
 
@@ -31,7 +34,10 @@ class Collectives final : public CollectiveRuntime {
     base::Duration hang_limit = std::chrono::seconds(5);  // Without an answer a member is lost.
     base::Duration patience = std::chrono::seconds(600);  // For a member that answers but does not come to the call.
     collective::Table table;
-    bool shared_memory = true;  // Where all members are on one node.
+    // Where all members are on one node: by messages all the same, in shared memory but for the members' buffers, or
+    // reading those in place or through the kernel too.
+    enum class Memory : std::uint8_t { kNone, kStaged, kDirect };
+    Memory memory = Memory::kDirect;
   };
   struct Parts {
     Engine& engine;
@@ -108,7 +114,10 @@ class Collectives final : public CollectiveRuntime {
     bool busy = false;      // A thread is in such a call.
     bool woken = false;
     std::vector<View> views;  // Keep the blocks.
+    std::unique_ptr<NodeReach> reach;
     std::unique_ptr<collective::Board> board;
+    SpinPace pace;
+    CoreEscape escape;
     std::vector<int> sleeps_for;
     std::uint64_t board_calls = 0;
     bool waits() const { return !sleeps_for.empty() || !group.idle(); }
@@ -133,6 +142,7 @@ class Collectives final : public CollectiveRuntime {
   bool exchange(Engine::Lock& lock, Joined& joined, const void* mine, void* all, std::size_t bytes);
   std::shared_ptr<const base::ErrorInfo> run_in_messages(const CollectiveCall& call);
   void leave_shared(Joined& joined);
+  void await_failure(Engine::Lock& lock, Joined& joined);
   base::Result<std::vector<base::ActorId>> begin_recovery(Engine::Lock& lock, Log& log,
                                                           const collective::GroupKey& group,
                                                           collective::Succession::Start& start);

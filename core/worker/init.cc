@@ -65,7 +65,9 @@ base::Result<Collectives::Options> collective_options() {
   if (!hang_limit) return hang_limit.error();
   options.patience = *patience;
   options.hang_limit = *hang_limit;
-  options.shared_memory = variable("MOBULA_COLLECTIVE_MEMORY") != "0";
+  using Memory = Collectives::Options::Memory;
+  const std::string memory = variable("MOBULA_COLLECTIVE_MEMORY");
+  options.memory = memory == "0" ? Memory::kNone : memory == "staged" ? Memory::kStaged : Memory::kDirect;
   return options;
 }
 

@@ -35,6 +35,8 @@ class LocalStore {
   void expect(const base::ObjectId& id) const { client_.expect(id); }
   // The object's bytes, pinned while the view lives, when a copy is on this node.
   std::optional<View> get(const base::ObjectId& id);
+  // All of the node's store, as this process maps it.
+  base::ConstBytes mapping() const { return client_.mapping(); }
   bool free(const base::ObjectId& id) { return client_.free(id); }
 
  private:

@@ -1,6 +1,7 @@
 #include "collective/board.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <numeric>
 #include <random>
@@ -13,10 +14,32 @@ namespace {
 
 using Values = std::vector<std::int64_t>;
 
+// Ranks as threads: their memory is where it is, or has to be copied, as the test says.
+class ThreadReach final : public Reach {
+ public:
+  enum class Way { kNone, kInPlace, kCopies, kMixed };  // kMixed: in place where an address has an even page.
+  explicit ThreadReach(Way way) : way_(way) {}
+  std::optional<std::uint64_t> shared_offset(const std::byte* at, std::size_t) const override {
+    const auto address = reinterpret_cast<std::uint64_t>(at);
+    if (way_ == Way::kInPlace || (way_ == Way::kMixed && address / 4096 % 2 == 0)) return address;
+    return std::nullopt;
+  }
+  const std::byte* shared(std::uint64_t offset) const override { return reinterpret_cast<const std::byte*>(offset); }
+  bool copies() const override { return way_ == Way::kCopies || way_ == Way::kMixed; }
+  bool copy(int, std::uint64_t address, std::byte* into, std::size_t bytes) const override {
+    std::memcpy(into, shared(address), bytes);
+    return true;
+  }
+
+ private:
+  Way way_;
+};
+
 // Ranks as threads of this process; each asks its own dice when to dawdle.
 class Team {
  public:
-  explicit Team(int size) : size_(size) {
+  explicit Team(int size, ThreadReach::Way way = ThreadReach::Way::kNone)
+      : size_(size), has_reach_(way != ThreadReach::Way::kNone), reach_(way) {
     for (int r = 0; r < size; ++r) {
       void* memory = std::aligned_alloc(64, (sizeof(Board::Block) + 63) / 64 * 64);
       memory_.emplace_back(memory, &std::free);
@@ -30,7 +53,8 @@ class Team {
     std::vector<std::thread> threads;
     for (int r = 0; r < size_; ++r) {
       threads.emplace_back([&, r] {
-        Board board({r, size_}, *blocks_[static_cast<std::size_t>(r)], {blocks_.begin(), blocks_.end()});
+        Board board({r, size_}, *blocks_[static_cast<std::size_t>(r)], {blocks_.begin(), blocks_.end()},
+                    has_reach_ ? &reach_ : nullptr);
         f(board, r);
       });
     }
@@ -39,6 +63,8 @@ class Team {
 
  private:
   int size_;
+  bool has_reach_;
+  ThreadReach reach_;
   std::vector<std::unique_ptr<void, decltype(&std::free)>> memory_;
   std::vector<Board::Block*> blocks_;
 };
@@ -120,12 +146,24 @@ TEST(Board, gives_every_rank_the_right_result_whatever_calls_follow_each_other) 
 #else
   constexpr int kCalls = 300;
 #endif
-  for (const int size : {1, 2, 3, 4, 7}) {
-    Team team(size);
+  using Way = ThreadReach::Way;
+  for (const auto& [size, way] : {std::pair(1, Way::kNone),
+                                  {2, Way::kNone},
+                                  {3, Way::kNone},
+                                  {4, Way::kInPlace},
+                                  {7, Way::kNone},
+                                  {1, Way::kCopies},
+                                  {2, Way::kInPlace},
+                                  {2, Way::kCopies},
+                                  {3, Way::kCopies},
+                                  {3, Way::kMixed},
+                                  {4, Way::kCopies},
+                                  {7, Way::kMixed}}) {
+    Team team(size, way);
     team.run([&](Board& board, int rank) {
       std::mt19937 same(static_cast<unsigned>(size));  // The same dice on every rank.
       Yielding patience(static_cast<unsigned>(rank));
-      for (int i = 0; i < kCalls; ++i) {
+      for (int i = 0; i < (way == Way::kNone ? kCalls : kCalls / 4); ++i) {
         const auto operation = static_cast<Operation>(same() % (kOperations - 1));
         const std::size_t count = same() % 12 == 0 ? 30'000 + same() % 60'000 : same() % 20;
         const int root = static_cast<int>(same() % static_cast<unsigned>(size));
@@ -212,13 +250,13 @@ TEST(Board, a_rank_that_falls_asleep_is_woken_by_whoever_it_waits_for) {
 
 TEST(Board, sums_of_floats_have_the_same_bits_on_every_rank_and_in_every_run) {
   std::vector<std::vector<float>> first;
-  for (int run = 0; run < 3; ++run) {
-    Team team(4);
+  for (int run = 0; run < 4; ++run) {
+    Team team(4, static_cast<ThreadReach::Way>(run));  // In place of the callers: `data` is input and output.
     std::vector<std::vector<float>> results(4);
     team.run([&](Board& board, int rank) {
       Yielding patience(static_cast<unsigned>(run));
       std::mt19937 random(static_cast<unsigned>(rank));
-      std::vector<float> data(100'000);
+      std::vector<float> data(300'000);
       for (float& f : data) f = static_cast<float>(random()) / 1e6f;
       ASSERT_EQ(board.run({Operation::kAllreduce, 0, data.size(), 4, {}, {}},
                           find_reduction(DataType::kFloat32, ReduceOp::kSum), data.data(), data.data(), patience),
@@ -229,6 +267,26 @@ TEST(Board, sums_of_floats_have_the_same_bits_on_every_rank_and_in_every_run) {
     if (run == 0) first = results;
     EXPECT_EQ(results, first);
   }
+}
+
+TEST(Board, nobody_ends_well_with_what_it_read_of_a_rank_that_has_left_in_the_middle) {
+  Team team(3, ThreadReach::Way::kInPlace);
+  std::atomic<int> left{0};
+  team.run([&](Board& board, int rank) {
+    if (rank == 2) return;  // It died before the call.
+    struct Leaving final : Board::Patience {
+      bool wait_more(std::uint64_t spins) override {
+        std::this_thread::yield();
+        return spins < 10'000;
+      }
+      void wake(int) override {}
+    } patience;
+    Values data(100'000, rank);
+    const Reduction* sum = find_reduction(DataType::kInt64, ReduceOp::kSum);
+    const Request request{Operation::kAllreduce, 0, data.size(), 8, {}, {}};
+    if (board.run(request, sum, data.data(), data.data(), patience) == Board::Outcome::kGivenUp) ++left;
+  });
+  EXPECT_EQ(left, 2);
 }
 
 }  // namespace

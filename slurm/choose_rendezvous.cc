@@ -8,7 +8,9 @@
 #include <sstream>
 #include <utility>
 
+#include "core/os/host.h"
 #include "slurm/file_rendezvous.h"
+#include "slurm/host_list.h"
 #include "slurm/mpi_list.h"
 #include "slurm/munge.h"
 #include "slurm/munge_rendezvous.h"
@@ -83,7 +85,14 @@ class Chooser {
 
   Way by_pmi() {
     if (!self_.pmi_fd) return Error{Code::kUnavailable, "the launcher offers none"};
-    auto way = make_pmi_rendezvous(*self_.pmi_fd, options_.afterwards, options_.deadline);
+    auto hosts = parse_host_list(self_.hosts);
+    auto way = make_pmi_rendezvous({.fd = *self_.pmi_fd,
+                                    .rank = self_.rank,
+                                    .size = self_.size,
+                                    .host = self_.node_name.empty() ? os::host_name() : self_.node_name,
+                                    .hosts = hosts ? std::move(*hosts) : std::vector<std::string>(),
+                                    .afterwards = options_.afterwards},
+                                   options_.deadline);
     if (way && self_.start_name().empty()) self_.job = (*way)->start_name();
     return way;
   }

@@ -134,7 +134,7 @@ std::unique_ptr<Rendezvous> make_munge_rendezvous(std::unique_ptr<Munge> munge, 
 std::array<std::uint16_t, 16> rendezvous_ports(const std::string& start) {
   std::array<std::uint16_t, 16> out{};
   const auto group = static_cast<std::uint16_t>(name_hash(start) % kPortGroups);
-  for (std::uint16_t i = 0; i < out.size(); ++i) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
     out[i] = static_cast<std::uint16_t>(kFirstPort + group * out.size() + i);
   }
   return out;

@@ -65,8 +65,36 @@ Result<std::string> PmiClient::get(const std::string& key, base::Time deadline) 
 }
 
 Result<void> PmiClient::barrier(base::Time deadline) {
-  const auto done = ask("cmd=barrier_in", "barrier_out", deadline);
-  return done ? Result<void>() : done.error();
+  if (barrier_ == Barrier::kOutside) {
+    const auto sent = send_line("cmd=barrier_in", deadline);
+    if (!sent) return sent;
+    barrier_ = Barrier::kInside;
+  }
+  while (barrier_ != Barrier::kOpen) {
+    const auto fields = read_fields(deadline);
+    if (!fields) return fields.error();
+    if (barrier_ != Barrier::kOpen) return Error{Code::kUnavailable, "PMI answers its barrier with something else"};
+  }
+  barrier_ = Barrier::kOutside;
+  return {};
+}
+
+Result<void> PmiClient::publish_name(const std::string& name, const std::string& value, base::Time deadline) {
+  const auto done = ask("cmd=publish_name service=" + name + " port=" + value, "publish_result", deadline);
+  if (!done) return done.error();
+  const auto info = done->find("info");
+  if (info != done->end() && info->second != "ok")
+    return Error{Code::kUnavailable, "the launcher's PMI keeps no names"};
+  return {};
+}
+
+Result<std::string> PmiClient::lookup_name(const std::string& name, base::Time deadline) {
+  // What a launcher says of a name that is not there differs: info=fail, rc=1, rc=-1.
+  const auto found = exchange("cmd=lookup_name service=" + name, deadline);
+  if (!found) return found.error();
+  const auto value = found->find("port");
+  if (value == found->end()) return Error{Code::kNotFound, "PMI has no name " + name};
+  return value->second;
 }
 
 Result<void> PmiClient::finalize(base::Time deadline) {
@@ -75,14 +103,29 @@ Result<void> PmiClient::finalize(base::Time deadline) {
 }
 
 Result<PmiClient::Fields> PmiClient::ask(const std::string& line, std::string_view answer, base::Time deadline) {
-  const std::string out = line + "\n";
-  for (std::size_t sent = 0; sent < out.size();) {
-    const auto writable = ready(fd_, POLLOUT, deadline);
-    if (!writable) return writable.error();
-    const ssize_t n = ::write(fd_, out.data() + sent, out.size() - sent);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) return os::error_from_errno(errno, "writing to PMI");
-    if (n > 0) sent += static_cast<std::size_t>(n);
+  auto fields = exchange(line, deadline);
+  if (!fields) return fields;
+  const auto rc = fields->find("rc");
+  if ((*fields)["cmd"] == answer && (rc == fields->end() || rc->second == "0")) return fields;
+  std::string said;
+  for (const auto& [name, value] : *fields) said += (said.empty() ? "" : " ") + name + "=" + value;
+  return Error{Code::kUnavailable,
+               "PMI answers \"" + line.substr(0, line.find(' ')) + "\" with \"" + said.substr(0, 200) + "\""};
+}
+
+// Whatever is said next, but for the barrier's end.
+Result<PmiClient::Fields> PmiClient::exchange(const std::string& line, base::Time deadline) {
+  const auto sent = send_line(line, deadline);
+  if (!sent) return sent.error();
+  for (;;) {
+    const Barrier before = barrier_;
+    auto fields = read_fields(deadline);
+    if (!fields || barrier_ == before) return fields;
   }
+}
+
+// Notes when the line opens the barrier that we are in.
+Result<PmiClient::Fields> PmiClient::read_fields(base::Time deadline) {
   const auto text = read_line(deadline);
   if (!text) return text.error();
   Fields fields;
@@ -92,11 +135,21 @@ Result<PmiClient::Fields> PmiClient::ask(const std::string& line, std::string_vi
     if (equals != std::string::npos) fields[word.substr(0, equals)] = word.substr(equals + 1);
   }
   const auto rc = fields.find("rc");
-  if (fields["cmd"] != answer || (rc != fields.end() && rc->second != "0")) {
-    return Error{Code::kUnavailable,
-                 "PMI answers \"" + line.substr(0, line.find(' ')) + "\" with \"" + text->substr(0, 200) + "\""};
-  }
+  if (barrier_ == Barrier::kInside && fields["cmd"] == "barrier_out" && (rc == fields.end() || rc->second == "0"))
+    barrier_ = Barrier::kOpen;
   return fields;
+}
+
+Result<void> PmiClient::send_line(const std::string& line, base::Time deadline) {
+  const std::string out = line + "\n";
+  for (std::size_t sent = 0; sent < out.size();) {
+    const auto writable = ready(fd_, POLLOUT, deadline);
+    if (!writable) return writable.error();
+    const ssize_t n = ::write(fd_, out.data() + sent, out.size() - sent);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) return os::error_from_errno(errno, "writing to PMI");
+    if (n > 0) sent += static_cast<std::size_t>(n);
+  }
+  return {};
 }
 
 Result<std::string> PmiClient::read_line(base::Time deadline) {

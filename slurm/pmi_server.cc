@@ -43,6 +43,18 @@ std::vector<PmiServer::Line> PmiServer::take(std::uint32_t task, std::string_vie
     if (it == values_.end()) return reply("cmd=get_result rc=-1 msg=unknown_key");
     return reply("cmd=get_result rc=0 msg=success value=" + it->second);
   }
+  if (command == "publish_name") {
+    const std::string_view name = field(line, "service");
+    const std::string_view value = field(line, "port");
+    const bool fits = names_.size() < kValuesMax && name.size() < kKeyBytesMax && value.size() < kValueBytesMax;
+    if (fits) names_[std::string(name)] = value;
+    return reply(std::string("cmd=publish_result rc=0 info=") + (fits ? "ok" : "fail"));
+  }
+  if (command == "lookup_name") {
+    const auto it = names_.find(field(line, "service"));
+    if (it == names_.end()) return reply("cmd=lookup_result rc=0 info=fail");
+    return reply("cmd=lookup_result rc=0 info=ok port=" + it->second);
+  }
   if (command == "barrier_in") {
     at_barrier_.push_back(task);
     if (at_barrier_.size() < tasks_) return {};

@@ -8,8 +8,8 @@
 
 namespace mobula::slurm {
 
-// The launcher's end of PMI-1 (pmi_client.h), for starts of our own: a value store and a barrier.  Does no I/O: a
-// task's line goes in, lines for tasks come out.
+// The launcher's end of PMI-1 (pmi_client.h), for starts of our own: a value store, a barrier, and names.  Does no I/O:
+// a task's line goes in, lines for tasks come out.
 class PmiServer {
  public:
   PmiServer(std::uint32_t tasks, std::string name) : tasks_(tasks), name_(std::move(name)) {}
@@ -29,6 +29,7 @@ class PmiServer {
   const std::uint32_t tasks_;
   const std::string name_;
   std::map<std::string, std::string, std::less<>> values_;
+  std::map<std::string, std::string, std::less<>> names_;  // Published ones.
   std::vector<std::uint32_t> at_barrier_;
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,9 @@ struct StartOptions {
 };
 int start(const StartOptions& options);
 int stop(const std::string& cluster, Format format);
+// Removes what clusters have left on this host whose processes were all killed at once: this user's, or as root that
+// user's, as a batch system's epilog does.
+int sweep(std::optional<std::uint32_t> uid);
 struct SubmitOptions {
   std::string cluster;
   std::vector<std::string> command;

@@ -116,6 +116,12 @@ int main_with(std::vector<std::string> arguments) {
   reports(stop_command);
   stop_command->callback([&] { code = stop(cluster, format()); });
 
+  std::optional<std::uint32_t> sweep_uid;
+  auto* sweep_command = app.add_subcommand("sweep", "Remove what clusters left here that were killed with SIGKILL");
+  sweep_command->add_option("--uid", sweep_uid,
+                            "As root: of this user; for an epilog: mobula sweep --uid $SLURM_JOB_UID");
+  sweep_command->callback([&] { code = sweep(sweep_uid); });
+
   auto* submit_command = app.add_subcommand("submit", "Run a program on a running cluster: mobula submit -- ./app");
   of_cluster(submit_command);
   submit_command->callback([&] {

@@ -168,21 +168,14 @@ Result<void> LaunchedCluster::take_seat(const std::string& bytes) {
 
 Result<void> LaunchedCluster::be_leader() {
   const slurm::Identity& self = identity();
-  auto held = signals_->hold();
-  auto session = os::SessionDirectory::create(
-      os::SessionDirectory::Lifetime::kRemove,
-      self.start_name() + (self.node_index ? "-n" + std::to_string(*self.node_index) : std::string()));
-  if (!session) return session.error();
-  session_.emplace(std::move(*session));
-  signals_->owns(session_->path());
-  seat_.session_directory = session_->path();
   if (self.local_size > 1) {
+    const auto held = signals_->hold();
+    if (const auto prepared = os::prepare_sessions_root(); !prepared) return prepared;
     auto meeting = slurm::LocalMeeting::open(os::sessions_root(), meeting_name());
     if (!meeting) return meeting.error();
     meeting_ = std::move(*meeting);
     signals_->owns(meeting_->path());
   }
-  held.unlock();
   auto raylet = raylet_options(settings_);
   if (!raylet) return raylet.error();
   raylet->name = self.node_name.empty() ? short_host_name() : self.node_name;
@@ -193,8 +186,24 @@ Result<void> LaunchedCluster::be_leader() {
   return self.rank == 0 ? be_rank_zero(std::move(*raylet)) : be_other_leader(std::move(*raylet));
 }
 
+// Late, just before a child is started that removes it when we are killed: who is killed while it waits for the others
+// leaves nothing.
+Result<void> LaunchedCluster::make_session() {
+  const slurm::Identity& self = identity();
+  const auto held = signals_->hold();
+  auto session = os::SessionDirectory::create(
+      os::SessionDirectory::Lifetime::kRemove,
+      self.start_name() + (self.node_index ? "-n" + std::to_string(*self.node_index) : std::string()));
+  if (!session) return session.error();
+  session_.emplace(std::move(*session));
+  signals_->owns(session_->path());
+  seat_.session_directory = session_->path();
+  return {};
+}
+
 Result<void> LaunchedCluster::be_rank_zero(RayletOptions raylet) {
   const slurm::Identity& self = identity();
+  if (const auto made = make_session(); !made) return made;
   secret_ = os::Secret::generate();
   seat_.job = os::random_id<base::JobId>();
   auto launch = Launch::prepare({.session_directory = session_->path(), .watch_nodes = has_several_nodes()}, *secret_);
@@ -251,6 +260,7 @@ Result<void> LaunchedCluster::be_other_leader(RayletOptions raylet) {
   secret_ = std::move(*copy);
   seat_.job = fetched->job;
   if (const auto listening = listen_at(fetched->gcs_tcp); !listening) return listening;
+  if (const auto made = make_session(); !made) return made;
   auto launch = Launch::prepare({.session_directory = session_->path()}, *secret_);
   if (!launch) return launch.error();
   launch_.emplace(std::move(*launch));

@@ -68,6 +68,7 @@ class LaunchedCluster {
   base::Result<void> begin();
   base::Result<void> be_guest();
   base::Result<void> be_leader();
+  base::Result<void> make_session();
   base::Result<void> be_rank_zero(RayletOptions raylet);
   base::Result<void> be_other_leader(RayletOptions raylet);
   base::Result<void> choose_way();

@@ -1,6 +1,14 @@
 #include "core/os/own_process.h"
 
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
 #include <fstream>
+
+#include "core/os/error.h"
 
 namespace mobula::os {
 
@@ -9,6 +17,20 @@ std::vector<std::string> command_line() {
   std::vector<std::string> out;
   for (std::string argument; std::getline(file, argument, '\0');) out.push_back(argument);
   return out;
+}
+
+base::Result<void> become_user(uid_t uid) {
+  if (uid == ::geteuid() && uid == ::getuid()) return {};
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 16 * 1024> text{};
+  (void)::getpwuid_r(uid, &entry, text.data(), text.size(), &found);
+  if (found == nullptr) return base::Error{base::Code::kNotFound, "there is no user " + std::to_string(uid)};
+  if (::initgroups(entry.pw_name, entry.pw_gid) != 0 || ::setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid) != 0 ||
+      ::setresuid(uid, uid, uid) != 0) {
+    return error_from_errno(errno, "becoming user " + std::to_string(uid));
+  }
+  return {};
 }
 
 struct sigaction keep_ended_children() {

@@ -10,11 +10,13 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <utility>
 
 #include "core/os/error.h"
 #include "core/os/random.h"
+#include "core/os/socket.h"
 
 namespace mobula::os {
 namespace {
@@ -25,6 +27,7 @@ using base::Result;
 
 constexpr std::size_t kLabelBytesMax = 40;  // A socket's path has 107.
 constexpr const char* kLifeFile = "life";
+constexpr std::time_t kSocketAgeMinS = 5;
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 std::string describe(const std::string& path, const struct stat& info) {
@@ -98,16 +101,31 @@ std::string fresh_name(const std::string& label) {
   return label.empty() ? name.data() : "s-" + in_a_name(label) + (name.data() + 1);
 }
 
+// A socket on which nobody listens any more.  One that was just made may not listen yet.
+bool is_dead_socket(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
+  return std::time(nullptr) - info.st_ctim.tv_sec >= kSocketAgeMinS && !connect_unix(path);
+}
+
 // What was left when every process of a cluster was killed at once.
-void sweep(const std::string& root, int root_fd) {
+std::size_t sweep(const std::string& root, int root_fd) {
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(root.c_str()), ::closedir);
-  if (!stream) return;
+  std::size_t removed = 0;
+  if (!stream) return removed;
   while (const dirent* entry = ::readdir(stream.get())) {
     const std::string name = entry->d_name;
+    if (name.compare(0, 5, "meet-") == 0 && is_dead_socket(root + "/" + name)) {
+      ::unlinkat(root_fd, name.c_str(), 0);
+      ++removed;
+    }
     if (name.compare(0, 2, "s-") != 0) continue;
     const Fd life(::openat(root_fd, (name + "/" + kLifeFile).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (life.valid() && ::flock(life.get(), LOCK_EX | LOCK_NB) == 0) remove_tree(root + "/" + name);
+    if (!life.valid() || ::flock(life.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    remove_tree(root + "/" + name);
+    ++removed;
   }
+  return removed;
 }
 
 bool is_directory_of_ours(const std::string& path) {
@@ -145,6 +163,20 @@ std::string sessions_root() {
   // A launcher hands the variable to hosts where the directory was never made, and sudo to other users.
   if (auto path = from_environment("XDG_RUNTIME_DIR"); is_directory_of_ours(path)) return path + "/mobula";
   return "/tmp/mobula-" + std::to_string(::geteuid());
+}
+
+Result<void> prepare_sessions_root() {
+  const std::string root = sessions_root();
+  const auto fd = make_root(root);
+  if (!fd) return fd.error();
+  sweep(root, fd->get());
+  return {};
+}
+
+Result<std::size_t> sweep_sessions(const std::string& root) {
+  const auto fd = open_ours(root, S_IWGRP | S_IWOTH);
+  if (!fd) return fd.error();
+  return sweep(root, fd->get());
 }
 
 Result<SessionDirectory> SessionDirectory::create(Lifetime lifetime, const std::string& label) {

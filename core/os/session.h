@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <string>
 
 #include "core/base/result.h"
@@ -40,6 +41,11 @@ class SessionDirectory {
 };
 
 std::string sessions_root();  // The parent of all sessions of this user on this host.
+// Makes it if it is not there, and sweeps it.
+base::Result<void> prepare_sessions_root();
+// Removes what clusters have left whose processes were all killed at once; how many directories and sockets that were.
+// kDenied when `root` is not this user's own, kNotFound when there is none.
+base::Result<std::size_t> sweep_sessions(const std::string& root);
 inline constexpr const char* kSessionDescription = "cluster.json";
 inline constexpr const char* kSessionLogs = "logs";
 bool is_directory(const std::string& path);

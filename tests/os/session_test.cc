@@ -112,6 +112,21 @@ TEST_F(SessionTest, RemovalDoesNotFollowLinks) {
   EXPECT_TRUE(std::filesystem::exists(top_.file("precious/file")));
 }
 
+TEST_F(SessionTest, WhatNobodyHoldsIsSweptAndWhatLivesIsNot) {
+  const auto alive = SessionDirectory::create(Lifetime::kRemove);
+  ASSERT_TRUE(alive);
+  std::filesystem::create_directory(root_ + "/s-dead");
+  std::ofstream(root_ + "/s-dead/life") << "";
+  std::filesystem::create_directory(root_ + "/s-long-lived");  // Of `mobula start`: it has no such file.
+  EXPECT_EQ(*sweep_sessions(root_), 1u);
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/s-dead"));
+  EXPECT_TRUE(std::filesystem::exists(root_ + "/s-long-lived"));
+  EXPECT_TRUE(std::filesystem::exists(alive->path()));
+  EXPECT_EQ(sweep_sessions(root_ + "/none").error().code, Code::kNotFound);
+  ::chmod(root_.c_str(), 0777);
+  EXPECT_EQ(sweep_sessions(root_).error().code, Code::kDenied);
+}
+
 TEST_F(SessionTest, IsNotMadeInARootThatOthersMayWriteTo) {
   std::filesystem::create_directory(root_);
   ::chmod(root_.c_str(), 0777);

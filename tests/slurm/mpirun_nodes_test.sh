@@ -25,5 +25,8 @@ if command -v mpiexec.hydra >/dev/null; then
   host=$(hostname)
   run 60 mpiexec.hydra -np 4 "$app" nodes
   expect 0 "driver $host"$'\n'"$host $host" "mpiexec on one host"
+  MOBULA_START_TIMEOUT=5 run 40 mpiexec.hydra -launcher ssh -launcher-exec "$FIXTURE/nodesh" -iface "$bridge" -hosts n1,n2,n3 -np 3 \
+    sh -c 'if [ "$PMI_RANK" = 2 ]; then exec sleep 14; fi; exec "$0" nodes' "$app"
+  [[ $rc != 0 && $out == *"1 of 3 tasks are missing: rank2"* ]] || fail "a rank that does not come to mpiexec: exit code $rc: $out"
 fi
 [[ $found == yes ]] || { echo "mpirun_nodes_test: skipped: neither Open MPI nor MPICH here"; exit 77; }

@@ -46,6 +46,8 @@ void ask(fuzz::Input& input) {
   fuzz::require(client.value_bytes_max() >= 2);
   static_cast<void>(client.put("key", "value", deadline));
   static_cast<void>(client.barrier(deadline));
+  static_cast<void>(client.publish_name("name", "value", deadline));
+  if (const auto value = client.lookup_name("name", deadline)) fuzz::require(value->size() <= sent.size());
   if (const auto value = client.get("key", deadline)) fuzz::require(value->size() <= sent.size());
   static_cast<void>(client.finalize(deadline));
 }

@@ -29,6 +29,15 @@ TEST(PmiServer, the_barrier_opens_for_all_with_the_last_and_closes_again) {
   }
 }
 
+TEST(PmiServer, a_published_name_is_seen_by_all_before_the_barrier) {
+  PmiServer server(2, "here");
+  EXPECT_EQ(only(server.take(0, "cmd=lookup_name service=a")), "cmd=lookup_result rc=0 info=fail");
+  EXPECT_EQ(only(server.take(1, "cmd=publish_name service=a port=b")), "cmd=publish_result rc=0 info=ok");
+  EXPECT_EQ(only(server.take(0, "cmd=lookup_name service=a")), "cmd=lookup_result rc=0 info=ok port=b");
+  EXPECT_EQ(only(server.take(1, "cmd=publish_name service=c port=" + std::string(2000, 'x'))),
+            "cmd=publish_result rc=0 info=fail");
+}
+
 TEST(PmiServer, values_have_a_limit_and_nonsense_an_answer) {
   PmiServer server(1, "here");
   EXPECT_EQ(only(server.take(0, "cmd=put kvsname=here key=a value=" + std::string(2000, 'x'))),

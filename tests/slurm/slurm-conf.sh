@@ -80,4 +80,10 @@ each=$(((nodes + switches - 1) / switches))
 
 echo "CgroupPlugin=${FIXTURE_CGROUP-autodetect}" >"$dir/cgroup.conf"
 # File must name character devices; without it no CUDA_VISIBLE_DEVICES is set.
+# As the operators' page says.
+if [[ -n ${FIXTURE_EPILOG-} ]]; then
+  printf '#!/bin/sh\nexec "%s" sweep --uid "$SLURM_JOB_UID"\n' "$FIXTURE_EPILOG" >"$dir/epilog"
+  chmod 755 "$dir/epilog"
+  echo "Epilog=$dir/epilog" >>"$dir/slurm.conf"
+fi
 if ((gpus > 0)); then echo "Name=gpu File=/dev/tty[0-$((gpus - 1))]" >"$dir/gres.conf"; fi

@@ -8,7 +8,7 @@
 # COMMAND sees SLURM_CONF, FIXTURE (this folder), FIXTURE_DIR (logs, pids), and FIXTURE_SHARED, a directory that all nodes share.
 #
 # Settings, FIXTURE_...: CPUS of a node [2], MEMORY in MiB [2000], GPUS (faked) [0], SWITCHES [2], PROCTRACK [linuxproc], TASK
-# [none], MPI (the default of srun) [none], SLURMD_TIMEOUT [10], KILL_WAIT [5], EXTRA lines of slurm.conf.
+# [none], MPI (the default of srun) [none], SLURMD_TIMEOUT [10], KILL_WAIT [5], EPILOG: the `mobula` whose sweep is the epilog [none], EXTRA lines of slurm.conf.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)

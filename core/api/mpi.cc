@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -27,13 +28,17 @@
 
 namespace mobula::detail {
 
-// Holds a rank's resources.
-class MpiSeat {};
-
 // Where an actor is.
 struct MpiPlace {
   std::string node;  // Its id.
   std::string host;
+};
+
+// Holds the resources of ranks.
+class MpiSeat {
+ public:
+  MpiSeat() = default;
+  explicit MpiSeat(const MpiPlace&) {}  // After the seat that is there.
 };
 
 struct MpiSpec {
@@ -78,6 +83,8 @@ constexpr std::size_t kBlameBytesMax = 64 * 1024;
 constexpr int kLastLines = 12;
 
 constexpr const char* kSlurmNode = "SLURMD_NODENAME";
+
+const FunctionEntry* place_entry();
 
 // As errors.cc finds it again.
 constexpr const char* kTypeName = "mobula::MpiError";
@@ -232,10 +239,104 @@ void check_program(const MpiSpec& spec) {
   }
 }
 
+// The seats of one program, and the one that each rank has.
+//
+// A program that had a part of its seats and waited for the others could wait for another that has those, for ever.  So
+// they are taken all or none (by size: a placement group), or in one order by all (on nodes: a seat per node for all
+// of its ranks, by the nodes' ids, each only when the one before is there).
+struct Seats {
+  std::vector<runtime::ActorRef> actors;
+  std::vector<std::size_t> of_rank;
+  std::vector<Ref<MpiPlace>> places;  // Of the actors.
+
+  void add(const runtime::ActorSpecOptions& options, const Ref<MpiPlace>* after = nullptr) {
+    runtime::Arguments arguments;
+    if (after != nullptr) Arg<MpiPlace>(*after).add_to(arguments);
+    const auto* entry =
+        after == nullptr ? ConstructorFunction<MpiSeat>::entry() : ConstructorFunction<MpiSeat, MpiPlace>::entry();
+    actors.push_back(create_actor(*entry, options, std::move(arguments)));
+    places.push_back(submit_call<Whole<MpiPlace>>(actors.back(), *place_entry()));
+  }
+};
+
+// For so many ranks; above one GPU only whole ones can be had.
+runtime::ActorSpecOptions times(const runtime::ActorSpecOptions& one, std::size_t ranks) {
+  runtime::ActorSpecOptions out = one;
+  for (std::size_t i = 1; i < ranks; ++i) out.resources.add(one.resources);
+  const double gpus = out.resources.get("gpus").value();
+  if (gpus > 1) out.resources.set("gpus", base::Amount::of(std::ceil(gpus)));
+  return out;
+}
+
+Seats seats_on(const runtime::ActorSpecOptions& options, const std::vector<std::string>& nodes) {
+  const auto status = nlohmann::json::parse(cluster_status_json());
+  const auto id_of = [&status](const std::string& name) {
+    for (const auto& node : status["nodes"]) {
+      const auto id = node["id"].get<std::string>();
+      if (node["name"] == name || id.rfind(name, 0) == 0) return id;
+    }
+    return name;
+  };
+  std::map<std::string, std::pair<std::string, std::size_t>> by_id;  // A name of the node, ranks there.
+  std::vector<std::string> ids;
+  for (const std::string& name : nodes) {
+    ids.push_back(id_of(name));
+    auto& [node, ranks] = by_id[ids.back()];
+    node = name;
+    ++ranks;
+  }
+  Seats out;
+  std::map<std::string, std::size_t> seat_of;
+  for (const auto& [id, node] : by_id) {
+    runtime::ActorSpecOptions seat = times(options, node.second);
+    seat.strategy.kind = runtime::NodeAffinity{node.first, false};
+    seat_of[id] = out.actors.size();
+    const Ref<MpiPlace> before = out.places.empty() ? Ref<MpiPlace>() : out.places.back();
+    out.add(seat, out.places.empty() ? nullptr : &before);
+  }
+  for (const std::string& id : ids) out.of_rank.push_back(seat_of[id]);
+  return out;
+}
+
+Seats seats_by_size(const MpiPlan& plan) {
+  const auto size = static_cast<std::size_t>(plan.size);
+  const auto* affinity = std::get_if<runtime::NodeAffinity>(&plan.seat_spec.strategy.kind);
+  const bool is_one_place = (affinity != nullptr && !affinity->soft) || plan.seat_spec.bundle >= 0;
+  Seats out;
+  if (is_one_place) {
+    out.add(times(plan.seat_spec, size));
+    out.of_rank.assign(size, 0);
+    return out;
+  }
+  runtime::ActorSpecOptions seat = plan.seat_spec;
+  const bool reserves = size > 1 && seat.placement_group.is_nil() && affinity == nullptr && !seat.resources.empty();
+  if (reserves) {
+    const bool spread = std::holds_alternative<runtime::Spread>(seat.strategy.kind);
+    using Placement = runtime::GroupSpecOptions::Placement;
+    runtime::GroupSpecOptions group;
+    group.placement = spread ? Placement::kSpread : Placement::kPack;
+    group.bundles.assign(size, seat.resources);
+    group.members = static_cast<std::uint32_t>(size);
+    group.ns = seat.ns;
+    group.labels = std::exchange(seat.strategy.labels, {});
+    seat.strategy.kind = {};
+    runtime::PlacementGroups* groups = InSession()->placement_groups();
+    if (groups == nullptr) throw_invalid("this runtime has no placement groups");
+    const auto made = groups->create_group(group);
+    if (!made) throw_error(made.error());
+    seat.placement_group = made->id;
+  }
+  for (std::size_t i = 0; i < size; ++i) {
+    if (reserves) seat.bundle = static_cast<int>(i);
+    out.add(seat);
+    out.of_rank.push_back(i);
+  }
+  return out;
+}
+
 void place_body(Invocation& invocation) {
   deliver(invocation, 0, MpiPlace{InSession()->context().node.hex(), os::host_name()});
 }
-const FunctionEntry* place_entry();
 
 }  // namespace
 
@@ -325,20 +426,14 @@ MpiRefs start_mpi(const MpiPlan* plan, std::string_view program, const std::vect
                .places = {},
                .seats = {}};
   for (const auto& [name, value] : plan->env) spec.env[name] = value;
-  std::vector<runtime::ActorRef> places;
   if (actors != nullptr) {
-    places = *actors;
+    for (const auto& actor : *actors) spec.places.push_back(submit_call<Whole<MpiPlace>>(actor, *place_entry()));
   } else {
-    const std::size_t size = nodes == nullptr ? static_cast<std::size_t>(plan->size) : nodes->size();
-    for (std::size_t i = 0; i < size; ++i) {
-      runtime::ActorSpecOptions seat = plan->seat_spec;
-      if (nodes != nullptr) seat.strategy.kind = runtime::NodeAffinity{(*nodes)[i], false};
-      places.push_back(create_actor(*ConstructorFunction<MpiSeat>::entry(), seat, {}));
-      spec.seats.emplace_back(places.back());
-    }
+    const Seats seats = nodes == nullptr ? seats_by_size(*plan) : seats_on(plan->seat_spec, *nodes);
+    for (const std::size_t seat : seats.of_rank) spec.places.push_back(seats.places[seat]);
+    for (const auto& seat : seats.actors) spec.seats.emplace_back(seat);
   }
-  if (places.empty()) throw_invalid("an MPI program has at least one rank", "name an actor or a node");
-  for (const auto& place : places) spec.places.push_back(submit_call<Whole<MpiPlace>>(place, *place_entry()));
+  if (spec.places.empty()) throw_invalid("an MPI program has at least one rank", "name an actor or a node");
   const std::string here = InSession()->context().node.hex();
   auto [output, errors, end] =
       remote<&run_mpi>.with({.cpus = 0, .max_retries = 0, .name = "mpi_gang", .scheduling = NodeAffinity{.node = here}}).split()(spec);

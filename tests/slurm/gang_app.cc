@@ -1,8 +1,8 @@
 // gang_app WHAT RANK_PROGRAM [PLACE]: MPI programs inside a Mobula program.  PLACE: a directory that all nodes share.
 //   ends    how they end: well, by an exit code, by a signal, by MPI_Abort; and those that cannot be started
 //   places  beside actors and on nodes, in a job of three nodes
-//   stops   cancelled, and killed with the actor that owns it
-//   hold    two ranks run; waits to be killed
+//   together  more than one at a time, each larger than what is left beside the other, in a job of three nodes of two
+//   CPUs stops   cancelled, and killed with the actor that owns it hold    two ranks run; waits to be killed
 #include <signal.h>
 #include <unistd.h>
 
@@ -149,6 +149,25 @@ void places() {
   print_end("beside a group", with.on(group)(program, {"hello"}));
 }
 
+// Two programs of which each would take a part of what the other needs, if it could: on three nodes of two CPUs of
+// which one is busy, the first wants three times two, the second three times one.
+void together(const std::string& how, const std::vector<std::string>& nodes) {
+  const auto start = [&](double cpus) {
+    const auto with = mobula::mpi_gang.with({.size = 3, .cpus = cpus, .launcher = launcher});
+    return nodes.empty() ? with(program, {"hello"}) : with.on(nodes)(program, {"hello"});
+  };
+  auto busy = mobula::actor<Neighbour>.with({.cpus = 1, .scheduling = mobula::NodeAffinity{.node = "n1"}})();
+  mobula::method<&Neighbour::where>(busy).get();
+  const auto large = start(2);
+  const auto small = start(1);
+  const auto never = start(2);
+  never.cancel();
+  mobula::kill(busy);
+  print_end(how + ", small", small);
+  print_end(how + ", large", large);
+  print_end(how + ", cancelled while it waited, the next", (void(never.exit().try_get()), start(2)));
+}
+
 void stops() {
   auto gang = hold(2);
   auto pids = await_ranks(2);
@@ -179,6 +198,11 @@ int main(int argc, char** argv) {
   if (what == "ends") ends();
   if (what == "places") places();
   if (what == "stops") stops();
+  if (what == "together") {
+    together("by size", {});
+    together("by nodes", {"n3", "n2", "n1"});
+    together("by nodes in the other order", {"n1", "n3", "n2"});
+  }
   if (what == "hold") {
     const auto gang = hold(2);
     std::cout << "holding" << std::flush;

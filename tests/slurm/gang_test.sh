@@ -76,6 +76,19 @@ killed() { # LAUNCHER
   fi
 }
 
+together() { # LAUNCHER
+  app "$1" together
+  is "by size, small: 0
+by size, large: 0
+by size, cancelled while it waited, the next: 0
+by nodes, small: 0
+by nodes, large: 0
+by nodes, cancelled while it waited, the next: 0
+by nodes in the other order, small: 0
+by nodes in the other order, large: 0
+by nodes in the other order, cancelled while it waited, the next: 0" "$1: programs that want the same CPUs"
+}
+
 if [[ $where == local ]]; then
   ends mpirun.openmpi
   stops mpirun.openmpi
@@ -91,6 +104,7 @@ $(hello n2 n1 n2 n3)
 beside actors: 0
 $(hello n3 n1)
 beside a group: 0" "$launcher: where ranks are"
+  together "$launcher"
   ends "$launcher"
   stops "$launcher"
   killed "$launcher"

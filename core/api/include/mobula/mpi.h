@@ -25,6 +25,10 @@
 // The program is any executable that is linked with an MPI, and need know nothing of Mobula.  In a Slurm job its ranks
 // are a step that overlaps ours (`srun --overlap`, with the --mpi= that the program's MPI wants); elsewhere, and where
 // the site's srun has no such kind, they are mpirun's.  Rank order is the order of the places.
+//
+// Programs that want the same CPUs never wait for each other: one that is given by its size gets the resources of all
+// ranks or of none, and on named nodes all programs take them in the same order.  In a placement group of the user's
+// without a bundle, and with a soft affinity, ranks get theirs one by one: there give each program its bundle.
 namespace mobula {
 
 struct MpiOptions {

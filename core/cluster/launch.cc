@@ -35,6 +35,9 @@ using base::Result;
 constexpr int kSecretFd = 3;
 constexpr int kFirstFd = 4;
 constexpr std::size_t kLogTailBytes = 2000;
+// A child that is still starting takes two SIGTERM for one, and if the first of them was a batch system's, which is not
+// meant for it, it has not heard ours.
+constexpr auto kTellEvery = std::chrono::milliseconds(100);
 
 Result<std::pair<os::Fd, os::Fd>> make_pipe() {
   std::array<int, 2> ends{};
@@ -215,14 +218,22 @@ Result<Launch::Ready> Launch::wait(base::Duration patience, int stop_fd) {
 }
 
 void end_children(std::vector<Launch::Child>& children, base::Duration patience) {
-  for (const auto& child : children) ::kill(child.pid, SIGTERM);
   const base::Time until = os::now() + patience;
+  const auto tell_all = [&children] {
+    for (const auto& child : children) ::kill(child.pid, SIGTERM);
+  };
+  tell_all();
   for (const auto& child : children) {
     pollfd polled{child.pidfd.get(), POLLIN, 0};
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - os::now());
-    while (::poll(&polled, 1, static_cast<int>(std::max<std::int64_t>(0, left.count()))) < 0 && errno == EINTR) {
+    while (polled.revents == 0) {
+      const base::Duration left = until - os::now();
+      if (left <= base::Duration::zero()) {
+        ::kill(-child.pid, SIGKILL);
+        break;
+      }
+      const auto wait = std::chrono::ceil<std::chrono::milliseconds>(std::min<base::Duration>(left, kTellEvery));
+      if (::poll(&polled, 1, static_cast<int>(wait.count())) == 0) tell_all();
     }
-    if (polled.revents == 0) ::kill(-child.pid, SIGKILL);
   }
   for (const auto& child : children) os::wait_for(child.pid);
   children.clear();

@@ -74,7 +74,7 @@ class Launch {
   std::size_t ready_count_ = 0;
 };
 
-// Ends and reaps the children: asks, waits, then kills whatever is left together with its process group.
+// Ends and reaps the children: asks, again and again, then kills whatever is left together with its process group.
 void end_children(std::vector<Launch::Child>& children, base::Duration patience);
 
 }  // namespace mobula::cluster

@@ -23,6 +23,9 @@ for case in "nodes 0 0 COMPLETED 0:0" "nodes 7 7 FAILED 7:0" "crash - 139 FAILED
     sleep 0.1
   done
   [[ $shown == *" JobState=$state "* && $shown =~ " ExitCode="(${exits})" " ]] || fail "what Slurm says of $name: $shown"
+  # The accounting that is here is the file of ended jobs, which sacct reads; slurmdbd would need a database server beside it.
+  shown=$(sacct -c -n -P -j "$job" --format=state,exitcode)
+  [[ $shown =~ ^"$state|"(${exits})$ ]] || fail "what sacct says of $name: $shown"
 done
 
 # A worker's line comes once, with its tag, on the driver's task alone, with and without -l.

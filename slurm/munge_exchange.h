@@ -30,6 +30,8 @@ struct JoinScope {
 class JoinQuestion {
  public:
   explicit JoinQuestion(JoinScope scope);
+  JoinQuestion(const JoinQuestion&) = delete;
+  JoinQuestion& operator=(const JoinQuestion&) = delete;
   const std::string& bytes() const { return bytes_; }
   // The invitation.  kDenied when it answers another question, or its seal does not hold.
   base::Result<std::string> open(std::string_view welcome) const;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <list>
 #include <thread>
 #include <utility>
 
@@ -66,48 +67,65 @@ class MungeRendezvous final : public Rendezvous {
   }
 
  private:
-  // Connects to everything at once, and asks whoever answers.
+  struct Attempt {
+    os::Fd socket;
+    std::unique_ptr<JoinQuestion> question;  // Once it is connected and asked.
+  };
+
+  // Connects to everything at once and asks whoever listens: one that says nothing keeps nobody waiting.
   Result<Invitation> try_all(base::Time deadline) {
-    std::vector<os::Fd> sockets;
-    std::vector<pollfd> polled;
+    std::list<Attempt> attempts;
     for (const std::string& host : options_.candidates) {
       for (const std::uint16_t port : rendezvous_ports(options_.start)) {
         auto socket = os::connect_tcp(host, port);
-        if (!socket) continue;
-        polled.push_back({socket->get(), POLLOUT, 0});
-        sockets.push_back(std::move(*socket));
+        if (socket) attempts.push_back({std::move(*socket), nullptr});
       }
     }
     Error last{Code::kUnavailable, "nobody listens there"};
-    const base::Time until = std::min(deadline, os::now() + kConnectTime);
-    for (std::size_t open = sockets.size(); open > 0;) {
+    base::Time until = std::min(deadline, os::now() + kConnectTime);
+    while (!attempts.empty()) {
+      std::vector<pollfd> polled;
+      for (const Attempt& attempt : attempts) {
+        const short events = attempt.question ? POLLIN : POLLOUT;
+        polled.push_back({attempt.socket.get(), events, 0});
+      }
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - os::now()).count();
       if (left <= 0 || ::poll(polled.data(), polled.size(), static_cast<int>(left)) <= 0) break;
-      for (std::size_t i = 0; i < polled.size(); ++i) {
-        if (polled[i].fd < 0 || polled[i].revents == 0) continue;
-        polled[i].fd = -1;
-        --open;
-        if (!os::connect_result(sockets[i])) continue;
-        auto answer = ask(sockets[i]);
+      std::size_t i = 0;
+      for (auto it = attempts.begin(); it != attempts.end(); ++i) {
+        if (polled[i].revents == 0) {
+          ++it;
+          continue;
+        }
+        if (!it->question) {
+          const auto asked = os::connect_result(it->socket) ? ask(*it) : Result<void>(last);
+          if (asked) until = std::min(deadline, os::now() + kAnswerTime);
+          if (!asked) last = asked.error();
+          it = asked ? std::next(it) : attempts.erase(it);
+          continue;
+        }
+        auto answer = read_answer(*it);
         if (answer) return answer;
         last = answer.error();
+        it = attempts.erase(it);
       }
     }
     return Error{Code::kUnavailable, last.what};
   }
 
-  Result<Invitation> ask(const os::Fd& socket) {
-    const JoinQuestion join({.uid = ::geteuid(), .start = options_.start});
-    const auto question = munge_->seal(join.bytes());
-    if (!question) return question.error();
-    const base::Time deadline = os::now() + kAnswerTime;
-    const auto sent = send_framed(socket, base::as_bytes(*question), deadline);
-    if (!sent) return sent.error();
-    const auto sealed = receive_framed(socket, deadline);
+  Result<void> ask(Attempt& attempt) {
+    attempt.question = std::make_unique<JoinQuestion>(JoinScope{.uid = ::geteuid(), .start = options_.start});
+    const auto credential = munge_->seal(attempt.question->bytes());
+    if (!credential) return credential.error();
+    return send_framed(attempt.socket, base::as_bytes(*credential), os::now() + kAnswerTime);
+  }
+
+  Result<Invitation> read_answer(const Attempt& attempt) {
+    const auto sealed = receive_framed(attempt.socket, os::now() + kAnswerTime);
     if (!sealed) return sealed.error();
     const auto welcome = munge_->unseal(*sealed);
     if (!welcome) return welcome.error();
-    auto invitation = join.open(*welcome);
+    auto invitation = attempt.question->open(*welcome);
     if (!invitation) return invitation.error();
     auto out = decode_invitation(*invitation);
     wipe(*invitation);

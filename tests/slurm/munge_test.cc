@@ -79,6 +79,21 @@ TEST_F(MungeRendezvous, a_leader_of_the_same_start_gets_the_secret) {
   EXPECT_TRUE(got->secret.equals(invitation_.secret.view()));
 }
 
+TEST_F(MungeRendezvous, a_port_that_somebody_else_has_is_passed_over_on_both_ends) {
+  const auto ports = rendezvous_ports("18.0");
+  const auto first = os::listen_tcp(kHost, ports[0]);  // Answers nobody.
+  ASSERT_TRUE(first);
+  const auto zero = make_munge_rendezvous(std::move(*Munge::open(munge_socket())),
+                                          {.start = "18.0", .listen = kHost, .candidates = {}});
+  ASSERT_TRUE(zero->publish(invitation_, soon()));
+  EXPECT_FALSE(os::listen_tcp(kHost, ports[1])) << "it listens on the next";
+  const auto leader = make_munge_rendezvous(std::move(*Munge::open(munge_socket())),
+                                            {.start = "18.0", .listen = "", .candidates = {kHost}});
+  const auto got = leader->fetch(soon());
+  ASSERT_TRUE(got) << got.error().what;
+  EXPECT_TRUE(got->secret.equals(invitation_.secret.view()));
+}
+
 TEST_F(MungeRendezvous, another_job_of_the_same_user_is_turned_away) {
   JoinScope other = scope();
   other.start = "17.0";

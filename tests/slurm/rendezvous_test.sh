@@ -16,6 +16,34 @@ export MOBULA_RENDEZVOUS_DIR=$FIXTURE_SHARED/meet
 MOBULA_RENDEZVOUS=file run 40 srun -Q -N4 -n4 "$app" nodes
 expect 0 "$(nodes 1 2 3 4)" "through a file"
 [[ $(stat -c %a "$MOBULA_RENDEZVOUS_DIR") == 700 && -z $(ls "$MOBULA_RENDEZVOUS_DIR") ]] || fail "the file stayed, or its directory is open"
+# While the file is there, and with it the secret: nobody's arguments or environment has that, nor what Slurm knows of the job.
+held='if [ "$SLURM_NODEID" = 1 ]; then until [ -e "$1" ]; do sleep 0.05; done; fi; exec "$0" nodes'
+MOBULA_RENDEZVOUS=file srun -Q -w 'n[1-2]' -N2 -n2 sh -c "$held" "$app" "$FIXTURE_SHARED/go" >"$FIXTURE_SHARED/said" 2>&1 &
+srun=$! end=$((SECONDS + 30))
+until invitation=$(ls "$MOBULA_RENDEZVOUS_DIR"/start-* 2>/dev/null) && [[ $invitation != *.new* ]]; do
+  ((SECONDS < end)) || fail "no invitation is written: $(<"$FIXTURE_SHARED/said")"
+  sleep 0.02
+done
+scontrol -o show job >"$FIXTURE_SHARED/shown"
+scontrol -o show step >>"$FIXTURE_SHARED/shown"
+python3 - "$invitation" "$FIXTURE_SHARED/shown" <<'PYTHON' || fail "the secret can be seen"
+import glob, sys
+secret = open(sys.argv[1], "rb").read()[-32:]
+assert len(secret) == 32
+looked = 0
+for path in glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline") + [sys.argv[2]]:
+    try:
+        data = open(path, "rb").read()
+    except OSError:
+        continue  # It has ended.
+    looked += 1
+    if secret in data or secret.hex().encode() in data.lower():
+        sys.exit("the secret is in " + path)
+assert looked > 10
+PYTHON
+touch "$FIXTURE_SHARED/go"
+wait "$srun" || fail "the held start: $(<"$FIXTURE_SHARED/said")"
+rm "$FIXTURE_SHARED"/{go,said,shown}
 chmod 755 "$MOBULA_RENDEZVOUS_DIR"
 MOBULA_RENDEZVOUS=file run 40 srun -Q -w 'n[1-2]' -N2 -n2 "$app" nodes
 [[ $rc != 0 && $out == *"open to others"* ]] || fail "a directory that others may read was taken: $out"

@@ -72,7 +72,8 @@ int new_project(const std::string& path) {
     return complain("\"" + name + "\" cannot name a program: letters, digits, _ and -, a letter first");
   std::error_code error;
   if (!std::filesystem::create_directory(path, error))
-    return complain(path + (error ? ": " + error.message() : " exists"));
+    return complain("making " + path + ": " +
+                    (error ? error.message() + "; its parent must be a directory" : "it exists"));
   for (const auto& [file, text] :
        {std::pair("CMakeLists.txt", kCMakeLists), std::pair("main.cpp", kMain), std::pair("job.sbatch", kJob)}) {
     std::ofstream out(path + "/" + file);

@@ -28,6 +28,7 @@ using base::Result;
 constexpr std::size_t kLabelBytesMax = 40;  // A socket's path has 107.
 constexpr const char* kLifeFile = "life";
 constexpr std::time_t kSocketAgeMinS = 5;
+constexpr std::time_t kHuskAgeMinS = 600;
 constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 std::string describe(const std::string& path, const struct stat& info) {
@@ -43,7 +44,11 @@ Result<void> check_parent(const std::string& path) {
   const auto slash = path.find_last_of('/');
   const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   struct stat info {};
-  if (::stat(parent.c_str(), &info) != 0) return error_from_errno(errno, parent);
+  if (::stat(parent.c_str(), &info) != 0) {
+    Error error = error_from_errno(errno, parent + ", where the sessions' directory belongs");
+    error.what += "; make it, or set MOBULA_TMPDIR to a directory in one that is there";
+    return error;
+  }
   const bool open_to_all = (info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0;
   if (open_to_all) return Error{Code::kDenied, "everybody may rename what is in " + describe(parent, info)};
   if (!is_ours(info) && info.st_uid != 0) {
@@ -108,6 +113,20 @@ bool is_dead_socket(const std::string& path) {
   return std::time(nullptr) - info.st_ctim.tv_sec >= kSocketAgeMinS && !connect_unix(path);
 }
 
+// A session of old that has nothing, or only sockets on which nobody listens.  One of `mobula start` has logs.
+bool is_husk(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || !is_ours(info)) return false;
+  if (std::time(nullptr) - info.st_mtim.tv_sec < kHuskAgeMinS) return false;
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(path.c_str()), ::closedir);
+  if (!stream) return false;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != ".." && !is_dead_socket(path + "/" + name)) return false;
+  }
+  return true;
+}
+
 // What was left when every process of a cluster was killed at once.
 std::size_t sweep(const std::string& root, int root_fd) {
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(root.c_str()), ::closedir);
@@ -121,7 +140,8 @@ std::size_t sweep(const std::string& root, int root_fd) {
     }
     if (name.compare(0, 2, "s-") != 0) continue;
     const Fd life(::openat(root_fd, (name + "/" + kLifeFile).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!life.valid() || ::flock(life.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    const bool is_left = life.valid() ? ::flock(life.get(), LOCK_EX | LOCK_NB) == 0 : is_husk(root + "/" + name);
+    if (!is_left) continue;
     remove_tree(root + "/" + name);
     ++removed;
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/os/event_loop.h"
+#include "core/os/log.h"
 
 namespace mobula::runtime {
 namespace {
@@ -173,6 +174,7 @@ void Submitter::do_output(const scheduler::SubmitOutput& output) {
                  [this](const scheduler::Retry& o) {
                    Task& task = calls_.tasks().at(o.task);
                    task.attempt = task.first_attempt + o.attempt;
+                   if (current_cause_ && retried_++ == 0) first_retried_ = calls_.name_of(task);
                    task.state = Task::State::kReady;
                    task.worker = nullptr;
                  },
@@ -398,7 +400,12 @@ void Submitter::lose_worker(std::uint32_t handle) {
     }
     current_cause_ = std::move(error);
   }
+  retried_ = 0;
   run(scheduler::WorkerLost{handle});
+  if (retried_ != 0) {
+    os::log(os::LogLevel::kWarn, "{}{} will run again: {}", first_retried_,
+            retried_ == 1 ? "" : " and " + std::to_string(retried_ - 1) + " more that it held", current_cause_->what);
+  }
   current_cause_.reset();
 }
 

@@ -88,6 +88,8 @@ class Submitter final : public CallTracker {
   std::optional<base::Time> ends_at_;       // Of the cluster.
   std::optional<ErrorInfo> down_;           // The cluster is gone: nothing is decided any more.
   std::optional<ErrorInfo> current_cause_;  // Of the worker being lost.
+  std::size_t retried_ = 0;                 // Tasks that run again for that cause,
+  std::string first_retried_;
   std::optional<base::Time> armed_;
   os::EventLoop::Id timer_ = 0;
 };

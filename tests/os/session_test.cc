@@ -118,7 +118,15 @@ TEST_F(SessionTest, WhatNobodyHoldsIsSweptAndWhatLivesIsNot) {
   std::filesystem::create_directory(root_ + "/s-dead");
   std::ofstream(root_ + "/s-dead/life") << "";
   std::filesystem::create_directory(root_ + "/s-long-lived");  // Of `mobula start`: it has no such file.
-  EXPECT_EQ(*sweep_sessions(root_), 1u);
+  for (const char* name : {"/s-husk", "/s-old"}) {
+    std::filesystem::create_directory(root_ + name);
+    if (name[3] == 'o') std::ofstream(root_ + name + "/cluster.json") << "";
+    std::filesystem::last_write_time(root_ + name,
+                                     std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  }
+  EXPECT_EQ(*sweep_sessions(root_), 2u);
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/s-husk"));
+  EXPECT_TRUE(std::filesystem::exists(root_ + "/s-old"));
   EXPECT_FALSE(std::filesystem::exists(root_ + "/s-dead"));
   EXPECT_TRUE(std::filesystem::exists(root_ + "/s-long-lived"));
   EXPECT_TRUE(std::filesystem::exists(alive->path()));

@@ -126,7 +126,9 @@ template <class T>
   return wait(static_cast<const std::vector<Ref<T>>&>(refs), options);
 }
 
-// Asks that the task be not run, or stop: its Ref then gives Cancelled.  Does nothing to one that has ended.
+// Asks that the task be not run: its Ref then gives Cancelled.  One that runs is told: its waits end with Cancelled,
+// and cancelled() is true; what it returns all the same counts.  `.force` ends its worker instead.  Does nothing to a
+// task that has ended.
 template <class T>
 void cancel(const Ref<T>& ref, CancelOptions options = {}) {
   detail::cancel_ref(ref.object(), options);

@@ -147,18 +147,24 @@ TEST(Board, gives_every_rank_the_right_result_whatever_calls_follow_each_other) 
   constexpr int kCalls = 300;
 #endif
   using Way = ThreadReach::Way;
-  for (const auto& [size, way] : {std::pair(1, Way::kNone),
-                                  {2, Way::kNone},
-                                  {3, Way::kNone},
-                                  {4, Way::kInPlace},
-                                  {7, Way::kNone},
-                                  {1, Way::kCopies},
-                                  {2, Way::kInPlace},
-                                  {2, Way::kCopies},
-                                  {3, Way::kCopies},
-                                  {3, Way::kMixed},
-                                  {4, Way::kCopies},
-                                  {7, Way::kMixed}}) {
+  struct Case {
+    int size;
+    Way way;
+  };
+  for (const Case c : {Case{1, Way::kNone},
+                       {2, Way::kNone},
+                       {3, Way::kNone},
+                       {4, Way::kInPlace},
+                       {7, Way::kNone},
+                       {1, Way::kCopies},
+                       {2, Way::kInPlace},
+                       {2, Way::kCopies},
+                       {3, Way::kCopies},
+                       {3, Way::kMixed},
+                       {4, Way::kCopies},
+                       {7, Way::kMixed}}) {
+    const int size = c.size;
+    const Way way = c.way;
     Team team(size, way);
     team.run([&](Board& board, int rank) {
       std::mt19937 same(static_cast<unsigned>(size));  // The same dice on every rank.

@@ -30,6 +30,21 @@ runtime::CollectiveRuntime& collectives() {
   return *found;
 }
 
+std::vector<base::ActorId> ids_of(const std::vector<MemberId>& members) {
+  std::vector<base::ActorId> out;
+  out.reserve(members.size());
+  for (const MemberId& member : members) out.push_back(base::ActorId::from_bytes(member.data()));
+  return out;
+}
+
+std::vector<MemberId> member_ids(std::span<const runtime::ActorRef> members) {
+  std::vector<MemberId> out(members.size());
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    std::memcpy(out[i].data(), members[i].id().words.data(), sizeof out[i]);
+  }
+  return out;
+}
+
 struct JoinTag {};
 
 // What each member is told before anything else: who all are.
@@ -38,18 +53,33 @@ void join_body(detail::Invocation& invocation) {
   const auto id = detail::read_argument<std::uint64_t>(reader);
   const auto members = detail::read_argument<std::vector<MemberId>>(reader);
   if (!reader.ok()) return;
-  std::vector<base::ActorId> ids;
-  for (const MemberId& member : members) ids.push_back(base::ActorId::from_bytes(member.data()));
   // A call that was made again, to a member that was started again, comes too late.
   const collective::GroupKey key{id, kFirstEpoch};
   if (collectives().incarnation() == 0) {
     own = Communicator(own.rank, own.size, key);
-    collectives().join(key, own.rank, ids, runtime::CollectiveRuntime::Runs::kFirst);
+    collectives().join(key, own.rank, ids_of(members), runtime::CollectiveRuntime::Runs::kFirst);
   }
   detail::deliver_void(invocation);
 }
 
 using Join = detail::Registered<JoinTag, detail::FunctionKind::kMethod, &join_body>;
+
+struct AdoptTag {};
+
+// What an actor is told that exists already: its rank, and who all are.
+void adopt_body(detail::Invocation& invocation) {
+  detail::ArgumentReader reader(invocation, 3);
+  const auto id = detail::read_argument<std::uint64_t>(reader);
+  const auto rank = detail::read_argument<int>(reader);
+  const auto members = detail::read_argument<std::vector<MemberId>>(reader);
+  if (!reader.ok()) return;
+  const collective::GroupKey key{id, kFirstEpoch};
+  own = Communicator(rank, static_cast<int>(members.size()), key);
+  if (members.size() > 1) collectives().join(key, rank, ids_of(members), runtime::CollectiveRuntime::Runs::kAny);
+  detail::deliver_void(invocation);
+}
+
+using Adopt = detail::Registered<AdoptTag, detail::FunctionKind::kMethod, &adopt_body>;
 
 // A group of one needs nobody: its calls are copies.
 void run_alone(const runtime::CollectiveCall& call) {
@@ -76,15 +106,8 @@ std::uint64_t new_group() {
 
 void join_members(std::uint64_t group, std::span<const runtime::ActorRef> members, Restarts restarts) {
   if (InSession()->collectives() == nullptr) return;
-  std::vector<MemberId> ids;
-  std::vector<base::ActorId> actors;
-  for (const runtime::ActorRef& member : members) {
-    MemberId id{};
-    std::memcpy(id.data(), member.id().words.data(), sizeof id);
-    ids.push_back(id);
-    actors.push_back(member.id());
-  }
-  if (restarts == Restarts::kAllowed) collectives().publish(group, actors);
+  const std::vector<MemberId> ids = member_ids(members);
+  if (restarts == Restarts::kAllowed) collectives().publish(group, ids_of(ids));
   for (const runtime::ActorRef& member : members) {
     runtime::Arguments arguments;
     arguments.add_plain(group);
@@ -93,6 +116,31 @@ void join_members(std::uint64_t group, std::span<const runtime::ActorRef> member
     arguments.add(std::move(list));
     ObjectRef joined;
     call_method(member, *Join::entry, std::move(arguments), {&joined, 1});
+  }
+}
+
+void join_existing(std::span<const runtime::ActorRef> members) {
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (!members[i]) throw_invalid("member " + std::to_string(i) + " of a group is an empty handle");
+  }
+  const std::vector<MemberId> ids = member_ids(members);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (ids[i] == ids[j]) {
+        throw_invalid("members " + std::to_string(j) + " and " + std::to_string(i) + " of a group are one actor");
+      }
+    }
+  }
+  const std::uint64_t group = new_group();
+  for (std::size_t rank = 0; rank < ids.size(); ++rank) {
+    runtime::Arguments arguments;
+    arguments.add_plain(group);
+    arguments.add_plain(static_cast<int>(rank));
+    Encoder list;
+    encode(list, ids);
+    arguments.add(std::move(list));
+    ObjectRef adopted;
+    call_method(members[rank], *Adopt::entry, std::move(arguments), {&adopted, 1});
   }
 }
 

@@ -240,5 +240,37 @@ TEST(Collectives, of_a_driver_and_of_lengths_that_cannot_be_right_are_refused) {
   EXPECT_THROW(self().allreduce(std::span(data), ReduceOp::band), InvalidArgument);
 }
 
+struct Loner {
+  int size() const { return self().size; }
+  std::vector<int> ranks() const {
+    std::vector<int> out(static_cast<std::size_t>(self().size));
+    const int mine = self().rank;
+    self().allgather(std::span<const int>(&mine, 1), out);
+    out.push_back(mine);
+    return out;
+  }
+};
+
+TEST(Collectives, join_actors_that_exist_already_in_the_order_that_is_given_and_anew_as_often_as_one_likes) {
+  std::vector<ActorHandle<Loner>> loners;
+  for (int i = 0; i < 3; ++i) loners.push_back(actor<Loner>());
+  EXPECT_EQ(method<&Loner::size>(loners[0]).get(kSoon), 1);
+
+  const auto all = make_group(loners);
+  std::vector<Ref<std::vector<int>>> refs;
+  for (auto& ref : all.each<&Loner::ranks>()()) refs.push_back(ref);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_THAT(refs[static_cast<std::size_t>(i)].get(kSoon), ::testing::ElementsAre(0, 1, 2, i));
+
+  const auto pair = make_group<Loner>({loners[2], loners[0]});
+  const auto last = method<&Loner::ranks>(loners[2]);
+  EXPECT_THAT(method<&Loner::ranks>(loners[0]).get(kSoon), ::testing::ElementsAre(0, 1, 1));
+  EXPECT_THAT(last.get(kSoon), ::testing::ElementsAre(0, 1, 0));
+  EXPECT_EQ(pair.size(), 2u);
+
+  EXPECT_THROW((void)make_group<Loner>({loners[0], loners[0]}), InvalidArgument);
+  EXPECT_THROW((void)make_group<Loner>({loners[0], {}}), InvalidArgument);
+}
+
 }  // namespace
 }  // namespace mobula::testing

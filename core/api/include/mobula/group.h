@@ -30,6 +30,8 @@ std::uint64_t new_group();
 // Makes the actors, in this order, members of the group: the first call that each gets.
 enum class Restarts : std::uint8_t { kNever, kAllowed };
 void join_members(std::uint64_t group, std::span<const runtime::ActorRef> members, Restarts restarts);
+// Makes actors that exist already a new group.  Throws InvalidArgument for one that is none, or stands there twice.
+void join_existing(std::span<const runtime::ActorRef> members);
 
 template <class A, class... P>
 struct MemberFunction {
@@ -144,5 +146,19 @@ class GroupFactory {
 };
 template <class A>
 inline const GroupFactory<A> group{};
+
+// A group of actors that exist already, ranked in this order.  In what they are asked to do from now on, self() is this
+// group; copies of self() that they keep from before still are the group that they were.  An actor that is started
+// again later is rank 0 of 1: give it a new group.
+//
+//   auto pair = mobula::make_group<Solver>({a, b});
+template <class A>
+[[nodiscard]] GroupHandle<A> make_group(std::vector<ActorHandle<A>> members) {
+  std::vector<runtime::ActorRef> actors;
+  actors.reserve(members.size());
+  for (const ActorHandle<A>& member : members) actors.push_back(member.actor());
+  detail::join_existing(actors);
+  return GroupHandle<A>(std::move(members));
+}
 
 }  // namespace mobula

@@ -150,11 +150,12 @@ void places() {
 }
 
 // Two programs of which each would take a part of what the other needs, if it could: on three nodes of two CPUs of
-// which one is busy, the first wants three times two, the second three times one.
+// which one is busy, the first wants three times two, the second three times one.  It is about CPUs: no rank
+// speaks MPI.
 void together(const std::string& how, const std::vector<std::string>& nodes) {
   const auto start = [&](double cpus) {
     const auto with = mobula::mpi_gang.with({.size = 3, .cpus = cpus, .launcher = launcher});
-    return nodes.empty() ? with(program, {"hello"}) : with.on(nodes)(program, {"hello"});
+    return nodes.empty() ? with("/bin/true") : with.on(nodes)("/bin/true");
   };
   auto busy = mobula::actor<Neighbour>.with({.cpus = 1, .scheduling = mobula::NodeAffinity{.node = "n1"}})();
   mobula::method<&Neighbour::where>(busy).get();

@@ -76,8 +76,8 @@ killed() { # LAUNCHER
   fi
 }
 
-together() { # LAUNCHER
-  app "$1" together
+together() {
+  app mpirun.openmpi together
   is "by size, small: 0
 by size, large: 0
 by size, cancelled while it waited, the next: 0
@@ -86,7 +86,7 @@ by nodes, large: 0
 by nodes, cancelled while it waited, the next: 0
 by nodes in the other order, small: 0
 by nodes in the other order, large: 0
-by nodes in the other order, cancelled while it waited, the next: 0" "$1: programs that want the same CPUs"
+by nodes in the other order, cancelled while it waited, the next: 0" "programs that want the same CPUs"
 }
 
 if [[ $where == local ]]; then
@@ -95,17 +95,32 @@ if [[ $where == local ]]; then
   killed mpirun.openmpi
   exit 0
 fi
-launchers=(mpirun.openmpi)
-if [[ $(srun --mpi=list 2>&1) == *pmix* ]]; then launchers+=(auto); else echo "gang_test: no mpi/pmix here"; fi
-for launcher in "${launchers[@]}"; do
-  app "$launcher" places
+places() { # LAUNCHER
+  app "$1" places
   is "nodes: 0
 $(hello n2 n1 n2 n3)
 beside actors: 0
 $(hello n3 n1)
-beside a group: 0" "$launcher: where ranks are"
-  together "$launcher"
-  ends "$launcher"
+beside a group: 0" "$1: where ranks are"
+}
+# Of 120 starts of Open MPI 4.1 by plain `srun --mpi=pmix` three lost a rank to SIGSEGV, with no Mobula near: then once more.
+once_more() { # FUNCTION LAUNCHER
+  local said
+  if [[ $2 == auto ]] && ! said=$("$1" "$2" 2>&1); then
+    [[ $said == *"signal 11"* ]] || fail "$said"
+    echo "gang_test: once more, since a rank of Open MPI crashed: $said"
+    rm -f "$scratch"/*
+  elif [[ $2 == auto ]]; then
+    return
+  fi
+  "$1" "$2"
+}
+together
+launchers=(mpirun.openmpi)
+if [[ $(srun --mpi=list 2>&1) == *pmix* ]]; then launchers+=(auto); else echo "gang_test: no mpi/pmix here"; fi
+for launcher in "${launchers[@]}"; do
+  once_more places "$launcher"
+  once_more ends "$launcher"
   stops "$launcher"
   killed "$launcher"
 done

@@ -82,6 +82,7 @@ void ActorMachine::on(base::Time, RegisterActor&& e, Out& out) {
   actor.strategy = std::move(e.strategy);
   actor.shape = std::move(e.shape);
   actor.owner_node = e.owner_node;
+  actor.labels = std::move(e.labels);
   if (!view.name.empty()) names_.emplace(std::pair(view.ns, view.name), view.actor);
   if (owned) by_owner_[view.owner].insert(view.actor);
   out.emplace_back(ActorRegistered{e.request, e.actor});
@@ -108,7 +109,7 @@ void ActorMachine::on(base::Time now, ActorReject&& e, Out& out) {
   Actor* actor = with_lease(e.actor, e.lease);
   if (!actor || actor->phase != Phase::kAsked) return;
   view_.refused(now, actor->node);
-  forget_lease(*actor);
+  forget_lease(*actor, out);
   if (e.reason == ActorReject::Reason::kStartFailed) return start_failed(now, *actor, e.node, std::move(e.cause), out);
   queue_for_place(*actor);
 }
@@ -209,6 +210,7 @@ void ActorMachine::on(base::Time now, GroupNews&& e, Out& out) {
 }
 
 void ActorMachine::on(base::Time now, NodeView&& e, Out& out) {
+  e.actors = actors_of(e.node);  // Nobody knows better.
   if (!view_.apply(e)) return;
   place_at_ = now;  // There may be room now.
   if (e.state != NodeState::kDead) return;
@@ -226,7 +228,7 @@ void ActorMachine::on(base::Time now, NodeView&& e, Out& out) {
     if (actor.lease.is_nil()) continue;  // It died with an owner on that node.
     const bool asked = actor.phase == Phase::kAsked;
     const base::WorkerId worker = actor.worker;
-    forget_lease(actor);
+    forget_lease(actor, out);
     if (asked) {
       queue_for_place(actor);
     } else {
@@ -236,6 +238,7 @@ void ActorMachine::on(base::Time now, NodeView&& e, Out& out) {
   }
   senders_.erase(e.node);
   placed_.erase(e.node);
+  labels_.erase(e.node);
 }
 
 bool ActorMachine::is_valid() const {

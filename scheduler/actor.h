@@ -71,6 +71,15 @@ class ActorMachine {
   std::uint64_t version() const { return version_; }
   std::vector<ActorView> changes_since(std::uint64_t version) const;  // Oldest first; since 0: all.
 
+  // Why an actor that is neither alive nor dead is not alive yet, and what it holds or would hold.
+  struct Wait {
+    base::Resources shape;
+    std::string what;  // One sentence.
+    std::optional<base::NodeId> nearest;
+  };
+  std::optional<Wait> wait_of(base::Time now, const base::ActorId& actor) const;
+  const base::Resources* shape_of(const base::ActorId& actor) const;
+
  private:
   enum class Phase : unsigned char { kPlacing = 1, kBackoff, kAsked, kStarting, kAlive, kDead };
   struct StartFailures {  // Since a worker was last had.
@@ -83,6 +92,7 @@ class ActorMachine {
     ActorView view;
     Strategy strategy;
     base::Resources shape;
+    Labels labels;  // Its own.
     base::NodeId owner_node;
     Phase phase = Phase::kPlacing;
     std::uint64_t ticket = 0;  // Of kPlacing: its place in the line.
@@ -122,6 +132,9 @@ class ActorMachine {
   Actor* with_lease(const base::ActorId& actor, const base::LeaseId& lease);
   void changed(Actor& actor, Out& out);
   void queue_for_place(Actor& actor);
+  void leave_line(Actor& actor);
+  ActorLabels actors_of(const base::NodeId& node) const;
+  void count_labels(const Actor& actor, int change, Out& out);
   void place_waiting(base::Time now, Out& out);
   bool place(base::Time now, Actor& actor, Out& out);
   std::optional<base::NodeId> choose(base::Time now, const Actor& actor) const;
@@ -129,7 +142,7 @@ class ActorMachine {
   void ask(base::Time now, const Actor& actor, Out& out);
   void start(base::Time now, const Actor& actor, Out& out);
   void leave_lease(base::Time now, Actor& actor, StopMode mode, Out& out);  // Releases it; the worker ends.
-  void forget_lease(Actor& actor);
+  void forget_lease(Actor& actor, Out& out);
   void release(base::Time now, const base::LeaseId& lease, Release what, Out& out);
   void start_failed(base::Time now, Actor& actor, const base::NodeId& node, std::string cause, Out& out);
   bool each_is_in(const std::set<base::NodeId>& nodes, const Actor& actor) const;
@@ -150,8 +163,9 @@ class ActorMachine {
   std::map<base::WorkerId, std::set<base::ActorId>> by_owner_;          // Owned and not dead.
   std::set<base::WorkerId> gone_owners_;
   std::deque<base::WorkerId> gone_order_;
-  std::map<std::uint64_t, base::ActorId> placing_;  // By ticket.
-  std::map<base::NodeId, std::size_t> placed_;      // Actors asked for or running on each node.
+  std::map<std::pair<std::int32_t, std::uint64_t>, base::ActorId> placing_;  // The highest priority first, by ticket.
+  std::map<base::NodeId, std::size_t> placed_;  // Actors asked for or running on each node.
+  std::map<base::NodeId, std::map<std::pair<std::string, std::string>, std::size_t>> labels_;  // Of these, counted.
   std::map<base::NodeId, base::RequestSender> senders_;
   std::map<base::LeaseId, Release> releases_;  // Not yet confirmed.
   base::Timers<base::ActorId> timers_;

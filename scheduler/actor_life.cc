@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <tuple>
 #include <utility>
 
 #include "scheduler/actor.h"
@@ -24,20 +25,50 @@ void ActorMachine::changed(Actor& actor, Out& out) {
 void ActorMachine::queue_for_place(Actor& actor) {
   actor.phase = Phase::kPlacing;
   actor.ticket = next_ticket_++;
-  placing_.emplace(actor.ticket, actor.view.actor);
+  placing_.emplace(std::pair(-actor.strategy.priority, actor.ticket), actor.view.actor);
   timers_.clear(actor.view.actor);
   place_at_ = base::Time::min();
 }
 
-// Oldest first; a shape that found no room is not tried again in the same round.
+void ActorMachine::leave_line(Actor& actor) {
+  placing_.erase({-actor.strategy.priority, std::exchange(actor.ticket, 0)});
+}
+
+ActorLabels ActorMachine::actors_of(const base::NodeId& node) const {
+  ActorLabels out;
+  const auto it = labels_.find(node);
+  if (it == labels_.end()) return out;
+  for (const auto& [label, count] : it->second) out.insert(label);
+  return out;
+}
+
+// REQUIRES: its node is known.
+void ActorMachine::count_labels(const Actor& actor, int change, Out& out) {
+  bool news = false;
+  for (const auto& label : actor.labels) {
+    auto& there = labels_[actor.node];
+    std::size_t& count = there[label];
+    const bool was = count != 0;
+    count = change > 0 ? count + 1 : count - 1;
+    news = news || was != (count != 0);
+    if (count == 0) there.erase(label);
+    if (there.empty()) labels_.erase(actor.node);
+  }
+  if (!news) return;
+  const ActorLabels now = actors_of(actor.node);
+  view_.set_actors(actor.node, now);
+  out.emplace_back(NodeActors{actor.node, now});
+}
+
+// The most urgent first, then the oldest; a shape that found no room is not tried again in the same round.
 void ActorMachine::place_waiting(base::Time now, Out& out) {
   if (!place_at_ || *place_at_ > now) return;
   place_at_.reset();
   std::set<std::pair<base::Resources, Strategy>> failed;
   const auto line = placing_;
-  for (const auto& [ticket, id] : line) {
+  for (const auto& [place_in_line, id] : line) {
     Actor& actor = actors_.at(id);
-    if (actor.phase != Phase::kPlacing || actor.ticket != ticket) continue;
+    if (actor.phase != Phase::kPlacing || actor.ticket != place_in_line.second) continue;
     std::pair<base::Resources, Strategy> kind{actor.shape, actor.strategy};
     const bool choosy = !actor.starts.round.empty();
     if ((!choosy && failed.contains(kind)) || place(now, actor, out)) continue;
@@ -60,17 +91,19 @@ bool ActorMachine::place(base::Time now, Actor& actor, Out& out) {
     }
     if (!actor.infeasible_since) actor.infeasible_since = now;
     if (*actor.infeasible_since + limits_.infeasible_grace > now) return false;
+    actor.view.nearest = why->nearest;
     end(now, actor, ActorEnd::kUnschedulable, why->missing, StopMode::kKill, out);
     return true;
   }
   if (!sender(*node).has_room()) return false;
-  placing_.erase(std::exchange(actor.ticket, 0));
+  leave_line(actor);
   actor.phase = Phase::kAsked;
   actor.probe_at = now + limits_.place_retry;
   actor.node = *node;
   actor.lease = base::LeaseId::from_words(origin_, ~origin_, next_lease_++, 1);
   actor.request = sender(*node).issue();
   ++placed_[*node];
+  count_labels(actor, 1, out);
   view_.assume(now, *node, actor.shape);
   ask(now, actor, out);
   return true;
@@ -90,14 +123,15 @@ std::optional<base::NodeId> ActorMachine::choose_among(base::Time now, const Act
   const bool affine = std::holds_alternative<NodeAffinity>(actor.strategy.placement);
   if (affine || actor.shape.get("cpus").units != 0) return view_.pick(now, wish);
   std::optional<base::NodeId> best;
-  std::pair<std::int64_t, bool> least;
+  std::tuple<std::size_t, std::int64_t, bool> least;
   for (const auto& [id, view] : view_.nodes()) {
     if (!view_.could_take(now, view, wish)) continue;
     const auto it = placed_.find(id);
     const auto count = static_cast<std::int64_t>(it == placed_.end() ? 0 : it->second) + 1;
     const std::int64_t load =
         count * base::Amount::kPerOne * 1000 / std::max<std::int64_t>(view.total.get("cpus").units, 1);
-    const std::pair<std::int64_t, bool> rank{load, id != actor.owner_node};
+    const std::size_t preference = *actor.strategy.preference(id, view.labels);
+    const std::tuple<std::size_t, std::int64_t, bool> rank{preference, load, id != actor.owner_node};
     if (best && least <= rank) continue;
     best = id;
     least = rank;
@@ -124,14 +158,15 @@ void ActorMachine::leave_lease(base::Time now, Actor& actor, StopMode mode, Out&
   const base::LeaseId lease = actor.lease;
   const base::NodeId node = actor.node;
   actor.request = 0;  // An open request is answered by the confirmation of its release.
-  forget_lease(actor);
+  forget_lease(actor, out);
   release(now, lease, {node, actor.view.actor, request, mode}, out);
   if (!worker.is_nil()) owner_gone(now, worker, out);
 }
 
-void ActorMachine::forget_lease(Actor& actor) {
+void ActorMachine::forget_lease(Actor& actor, Out& out) {
   if (actor.request != 0) sender(actor.node).answered(actor.request);
   if (const auto it = placed_.find(actor.node); it != placed_.end() && --it->second == 0) placed_.erase(it);
+  if (!view_.is_dead(actor.node)) count_labels(actor, -1, out);
   timers_.clear(actor.view.actor);
   actor.request = 0;
   actor.lease = {};
@@ -197,7 +232,7 @@ void ActorMachine::died(base::Time now, Actor& actor, std::string cause, Out& ou
 void ActorMachine::end(base::Time now, Actor& actor, ActorEnd why, std::string cause, StopMode mode, Out& out) {
   if (actor.phase == Phase::kDead) return;
   ActorView& view = actor.view;
-  if (actor.phase == Phase::kPlacing) placing_.erase(std::exchange(actor.ticket, 0));
+  if (actor.phase == Phase::kPlacing) leave_line(actor);
   timers_.clear(view.actor);
   if (!view.name.empty()) names_.erase({view.ns, view.name});
   if (const auto it = by_owner_.find(view.owner); it != by_owner_.end()) {
@@ -234,6 +269,27 @@ void ActorMachine::owner_gone(base::Time now, const base::WorkerId& owner, Out& 
   for (const base::ActorId& id : std::vector(it->second.begin(), it->second.end())) {
     end(now, actors_.at(id), ActorEnd::kOwnerDied, "its owner died", StopMode::kKill, out);
   }
+}
+
+std::optional<ActorMachine::Wait> ActorMachine::wait_of(base::Time now, const base::ActorId& id) const {
+  const auto it = actors_.find(id);
+  if (it == actors_.end()) return std::nullopt;
+  const Actor& actor = it->second;
+  switch (actor.phase) {
+    case Phase::kAlive:
+    case Phase::kDead: return std::nullopt;
+    case Phase::kBackoff: return Wait{actor.shape, "it waits before it starts again: " + actor.view.cause, {}};
+    case Phase::kAsked: return Wait{actor.shape, "a node was asked for a worker", actor.node};
+    case Phase::kStarting: return Wait{actor.shape, "its constructor runs", actor.node};
+    case Phase::kPlacing: break;
+  }
+  Infeasible why = view_.shortage_now(now, {actor.shape, actor.strategy, actor.owner_node, std::nullopt});
+  return Wait{actor.shape, std::move(why.missing), why.nearest};
+}
+
+const base::Resources* ActorMachine::shape_of(const base::ActorId& id) const {
+  const auto it = actors_.find(id);
+  return it == actors_.end() ? nullptr : &it->second.shape;
 }
 
 base::RequestSender& ActorMachine::sender(const base::NodeId& node) {

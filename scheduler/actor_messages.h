@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -50,6 +51,7 @@ struct RegisterActor {
   std::uint32_t max_restarts = 0;  // kRestartForever allowed.
   ActorLifetime lifetime = ActorLifetime::kOwned;
   OnExistingName existing = OnExistingName::kRefuse;
+  Labels labels{};  // Its own.
 };
 inline constexpr std::uint32_t kRestartForever = 0xffff'ffffu;
 
@@ -121,12 +123,19 @@ struct ActorView {
   base::WorkerId worker;  // Of kAlive.
   std::string address;    // Of kAlive.
   ActorEnd end = ActorEnd::kNone;
-  std::string cause;     // Of kRestarting and kDead: a sentence, or the constructor's ErrorInfo.
-  std::string evidence;  // Of kStartFailed: how often it was tried, how long, and where.
+  std::string cause;                    // Of kRestarting and kDead: a sentence, or the constructor's ErrorInfo.
+  std::string evidence;                 // Of kStartFailed: how often it was tried, how long, and where.
+  std::optional<base::NodeId> nearest;  // Of kUnschedulable: the node that lacks least.
 };
 struct ActorChanged {
   ActorView view;
 };
-using ActorOutput = std::variant<ActorRegistered, ActorRefused, ActorLease, ActorRelease, StartActor, ActorChanged>;
+// The labels of the actors of a node have changed: whoever places work must hear it.
+struct NodeActors {
+  base::NodeId node;
+  ActorLabels labels;
+};
+using ActorOutput =
+    std::variant<ActorRegistered, ActorRefused, ActorLease, ActorRelease, StartActor, ActorChanged, NodeActors>;
 
 }  // namespace mobula::scheduler

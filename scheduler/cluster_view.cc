@@ -21,40 +21,8 @@ std::int64_t used_permille(const base::Resources& all, const base::Resources& ro
   return most;
 }
 
-// How much the node lacks: the number of resources that are short, then the worst share in 1/1000.
-std::pair<std::size_t, std::int64_t> shortage(const base::Resources& have, const base::Resources& need) {
-  std::size_t count = 0;
-  std::int64_t worst = 0;
-  for (const auto& [name, amount] : need.all()) {
-    const std::int64_t there = have.get(name).units;
-    if (there >= amount.units) continue;
-    ++count;
-    const std::int64_t unit = std::max<std::int64_t>(amount.units / 1000, 1);
-    worst = std::max(worst, (amount.units - there) / unit);
-  }
-  return {count, worst};
-}
-
-base::Resources single(const std::string& name, base::Amount amount) {
-  base::Resources r;
-  r.set(name, amount);
-  return r;
-}
-
 bool avoided(const base::NodeId& node, const ClusterView::Wish& wish) {
   return wish.avoid != nullptr && wish.avoid->contains(node);
-}
-
-std::string missing_text(const base::Resources& have, const base::Resources& need) {
-  std::string text;
-  for (const auto& [name, amount] : need.all()) {
-    if (have.get(name) >= amount) continue;
-    if (!text.empty()) text += ", ";
-    text += single(name, amount).to_string() + " wanted, ";
-    const base::Amount there = have.get(name);
-    text += there.units == 0 ? "none there" : single(name, there).to_string() + " there";
-  }
-  return text;
 }
 
 }  // namespace
@@ -111,6 +79,10 @@ bool ClusterView::apply(const GroupNews& news) {
   return true;
 }
 
+void ClusterView::set_actors(const base::NodeId& node, const ActorLabels& actors) {
+  if (const auto it = nodes_.find(node); it != nodes_.end()) it->second.actors = actors;
+}
+
 bool ClusterView::has_bundle(const base::NodeId& node, const BundleRef& bundle) const {
   const auto it = groups_.find(bundle.group);
   if (it == groups_.end()) return false;
@@ -148,7 +120,7 @@ base::Resources ClusterView::room(base::Time now, const NodeView& view) const {
 
 bool ClusterView::could_take(base::Time now, const NodeView& view, const Wish& wish) const {
   if (view.state != NodeState::kAlive || view.node == wish.skip || avoided(view.node, wish)) return false;
-  if (!wish.strategy.allows(view.node, view.labels)) return false;
+  if (!wish.strategy.allows(view.node, view.labels) || !wish.strategy.allows_beside(view.actors)) return false;
   // What is free in a bundle only its own node knows.
   if (wish.strategy.bundle ? !has_bundle(view.node, wish.strategy.bundle) : !room(now, view).covers(wish.shape)) {
     return false;
@@ -166,14 +138,15 @@ std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) 
     if (affinity->force == NodeAffinity::Force::kHard) return std::nullopt;
   }
   const bool spread = std::holds_alternative<Spread>(wish.strategy.placement);
-  using Rank = std::tuple<bool, std::int64_t, bool>;
+  using Rank = std::tuple<std::size_t, bool, std::int64_t, bool>;
   std::optional<Rank> best;
   std::optional<base::NodeId> chosen;
   for (const auto& [id, view] : nodes_) {
     if (!could_take(now, view, wish)) continue;
     const std::int64_t used = used_permille(view.total, room(now, view));
     const bool packs = !spread && used < 500;
-    const Rank rank{!spread && id != wish.home, packs ? 0 : used, id <= wish.home};
+    const std::size_t preference = *wish.strategy.preference(id, view.labels);
+    const Rank rank{preference, !spread && id != wish.home, packs ? 0 : used, id <= wish.home};
     if (best && *best <= rank) continue;
     best = rank;
     chosen = id;
@@ -188,7 +161,7 @@ std::optional<base::NodeId> ClusterView::probe(base::Time now, const Wish& wish)
   std::optional<base::NodeId> chosen;
   for (const auto& [id, view] : nodes_) {
     if (view.state != NodeState::kAlive || id == wish.skip || !view.total.covers(wish.shape)) continue;
-    if (!wish.strategy.allows(id, view.labels)) continue;
+    if (!wish.strategy.allows(id, view.labels) || !wish.strategy.allows_beside(view.actors)) continue;
     const auto no = refused_.find(id);
     if (no != refused_.end() && no->second + limits_.refused_for > now) continue;
     const Rank rank{no == refused_.end() ? base::Time::min() : no->second, id <= wish.home};
@@ -207,37 +180,6 @@ std::optional<base::Time> ClusterView::next_retry(base::Time now) const {
   for (const auto& [node, at] : refused_) consider(at + limits_.refused_for);
   for (const auto& [node, assumed] : assumed_) consider(assumed.first + limits_.assumed_for);
   return next;
-}
-
-std::optional<Infeasible> ClusterView::infeasible(const base::Resources& shape, const Strategy& strategy) const {
-  if (strategy.bundle) {  // It waits for its group, however long that takes, until the group is over.
-    const auto group = groups_.find(strategy.bundle.group);
-    if (group == groups_.end() || !group->second.over) return std::nullopt;
-    return Infeasible{"its placement group is over: " + group->second.why, std::nullopt, {}};
-  }
-  const NodeView* nearest = nullptr;
-  std::pair<std::size_t, std::int64_t> least;
-  bool any_allowed = false;
-  for (const auto& [id, view] : nodes_) {
-    const bool allowed = strategy.allows(id, view.labels);
-    if (allowed && view.total.covers(shape)) return std::nullopt;
-    if (any_allowed && !allowed) continue;
-    const auto lack = shortage(view.total, shape);
-    if (nearest && any_allowed == allowed && least <= lack) continue;
-    nearest = &view;
-    least = lack;
-    any_allowed = allowed;
-  }
-  Infeasible why;
-  if (!nearest) {
-    why.missing = "no node is alive";
-    return why;
-  }
-  why.nearest = nearest->node;
-  why.nearest_total = nearest->total;
-  why.missing =
-      any_allowed ? missing_text(nearest->total, shape) : "no node that is alive meets the affinity or labels";
-  return why;
 }
 
 }  // namespace mobula::scheduler

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/base/ids.h"
 #include "core/base/machine.h"
@@ -28,6 +29,7 @@ struct NodeView {
   base::Resources total;
   base::Resources available;
   Labels labels;
+  ActorLabels actors{};  // Of the actors that live there, or are being started.
 };
 
 // Where the bundles of a placement group may be used.  Published by the GCS to whoever places work in it.
@@ -35,14 +37,15 @@ struct GroupNews {
   base::PlacementGroupId group;
   std::uint64_t version = 0;  // Older ones are ignored.
   std::map<std::uint32_t, base::NodeId> places;
-  bool over = false;  // For good.
-  std::string why;    // Of one that is over.
+  bool over = false;                      // For good.
+  std::string why;                        // Of one that is over.
+  std::vector<base::Resources> shapes{};  // Of its bundles; empty: not known.
 };
 
 // Why nothing in the cluster could ever serve a shape.
 struct Infeasible {
-  std::string missing;                  // "gpus: 4 wanted, 1 on the nearest node"; one sentence.
-  std::optional<base::NodeId> nearest;  // The node that lacks least; none when no node may serve at all.
+  std::string missing;  // "gpus=4 wanted, gpus=1 there", "zone in(a) wanted, \"b\" there"; one sentence.
+  std::optional<base::NodeId> nearest;  // The node that lacks least; none when nothing lives.
   base::Resources nearest_total;
 };
 
@@ -78,6 +81,7 @@ class ClusterView {
   void assume(base::Time now, const base::NodeId& node, const base::Resources& taken);
   void refused(base::Time now, const base::NodeId& node);
   void set_available(const base::NodeId& node, const base::Resources& available);  // Of this node itself.
+  void set_actors(const base::NodeId& node, const ActorLabels& actors);
 
   // The node to ask for `shape` now, or none when none seems to have room.  Among equals the next one
   // after `home` wins, so that different homes ask different nodes; `skip` is never returned.
@@ -98,8 +102,11 @@ class ClusterView {
 
   // None when some node that is not dead could serve the shape when empty.
   std::optional<Infeasible> infeasible(const base::Resources& shape, const Strategy& strategy) const;
+  // What keeps a wish that could be served from being served now; `nearest` lacks least.
+  Infeasible shortage_now(base::Time now, const Wish& wish) const;
 
  private:
+  std::optional<Infeasible> infeasible_bundle(const base::Resources& shape, const Strategy& strategy) const;
   base::Resources room(base::Time now, const NodeView& view) const;
   bool has_bundle(const base::NodeId& node, const BundleRef& bundle) const;
 

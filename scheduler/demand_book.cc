@@ -28,6 +28,8 @@ bool DemandBook::set(base::Time now, const DemandSet& event) {
   }
   demand->seq = event.seq;
   demand->want = event.want;
+  demand->function = event.function;
+  demand->retriable = event.retriable;
   demand->refused = 0;
   refresh(now, key);
   return true;
@@ -54,7 +56,7 @@ void DemandBook::refresh(base::Time now, const OwnerKey& key) {
     return;
   }
   demand->ticket = next_ticket_++;
-  demand->since = now;
+  demand->since = demand->hungry_since = now;
   line.emplace(demand->ticket, key);
 }
 
@@ -65,6 +67,14 @@ void DemandBook::to_the_end(base::Time now, const OwnerKey& key) {
   refresh(now, key);
 }
 
+void DemandBook::queue_anew(base::Time now, const OwnerKey& key) {
+  const Demand* demand = find(key);
+  if (!demand) return;
+  const base::Time hungry_since = demand->hungry_since;
+  to_the_end(now, key);
+  find(key)->hungry_since = hungry_since;
+}
+
 base::LeaseId DemandBook::ask_here(const OwnerKey& key) {
   const auto lease = base::LeaseId::from_words(self_.word(0), self_.word(1), next_lease_++, 0);
   Slot slot;
@@ -73,6 +83,7 @@ base::LeaseId DemandBook::ask_here(const OwnerKey& key) {
   slot.grant = owner(key.owner).issue();
   slot.ticket = demands_.at(key).ticket;
   slot.since = demands_.at(key).since;
+  slot.hungry_since = demands_.at(key).hungry_since;
   slots_.emplace(lease, std::move(slot));
   demands_.at(key).slots.insert(lease);
   return lease;
@@ -179,6 +190,7 @@ void DemandBook::rejected(base::Time now, const base::LeaseId& lease) {
   line.erase(demand->ticket);
   demand->ticket = slot.ticket;
   demand->since = slot.since;
+  demand->hungry_since = slot.hungry_since;
   line.emplace(demand->ticket, slot.demand);
 }
 
@@ -216,7 +228,8 @@ void DemandBook::resend(base::Time now, const base::LeaseId& lease, base::Outbox
     case Phase::kAsked: {
       const Demand& demand = demands_.at(key);
       out.emplace_back(PeerDemand{s.node, s.request, peer(s.node).floor(), lease, key.owner, key.key, demand.job,
-                                  kinds_.at(demand.kind).shape, kinds_.at(demand.kind).strategy.bundle});
+                                  kinds_.at(demand.kind).shape, kinds_.at(demand.kind).strategy.bundle,
+                                  kinds_.at(demand.kind).strategy.priority, demand.function, demand.retriable});
       break;
     }
     case Phase::kGranted:

@@ -48,7 +48,7 @@ class DemandBook {
     std::string address;
     std::uint64_t grant = 0;   // Number of the grant to the owner, kept for it from the first request on.
     std::uint64_t ticket = 0;  // The demand's place when it was asked for, given back on refusal.
-    base::Time since{};
+    base::Time since{}, hungry_since{};
     bool acked = false;
     bool recalled = false;
     WorkerFate fate = WorkerFate::kReusable;  // Of kReturning.
@@ -57,11 +57,14 @@ class DemandBook {
   struct Demand {
     base::JobId job;
     std::uint32_t kind = 0;
+    std::string function;  // For people.
+    bool retriable = false;
     std::uint32_t want = 0;
     std::uint32_t refused = 0;  // What it wanted when it was answered with Unschedulable; want is 0 then.
     std::uint64_t seq = 0;
     std::uint64_t ticket = 0;       // Place in the line; 0: not in it.
     base::Time since{};             // When it came to that place.
+    base::Time hungry_since{};      // When it last got something, or came; grows its priority.
     std::set<base::LeaseId> slots;  // kAsked and kGranted.
   };
   struct Kind {
@@ -85,8 +88,9 @@ class DemandBook {
   // Makes or changes a demand; false when it is older than what is known.
   bool set(base::Time now, const DemandSet& event);
   void forget(const OwnerKey& key);  // The demand and its place; its slots must be gone or kReturning, kLost.
-  void refresh(base::Time now, const OwnerKey& key);  // Puts it into its line or takes it out.
-  void to_the_end(base::Time now, const OwnerKey& key);
+  void refresh(base::Time now, const OwnerKey& key);     // Puts it into its line or takes it out.
+  void to_the_end(base::Time now, const OwnerKey& key);  // It was served.
+  void queue_anew(base::Time now, const OwnerKey& key);  // It was not, and lets others pass.
 
   // Slots.  Each appends the message that the change calls for.
   base::LeaseId ask_here(const OwnerKey& key);

@@ -1,5 +1,6 @@
 #include "scheduler/lease.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -63,6 +64,24 @@ LeaseMachine::Counts LeaseMachine::counts() const {
   c.idle_workers = s.seats.pool().idle();
   c.starting_workers = s.seats.pool().starting();
   return c;
+}
+
+std::vector<LeaseMachine::Wait> LeaseMachine::waits(base::Time now) const {
+  State& s = *state_;
+  s.view.set_available(s.self.node, s.seats.available());
+  std::vector<Wait> out;
+  for (const auto& [id, kind] : s.demands.kinds()) {
+    if (kind.line.empty()) continue;
+    Infeasible why = s.view.shortage_now(now, {kind.shape, kind.strategy, s.self.node, std::nullopt});
+    for (const auto& [ticket, key] : kind.line) {
+      const DemandBook::Demand& demand = s.demands.demands().at(key);
+      const auto slots = static_cast<std::uint32_t>(demand.want - demand.slots.size());
+      out.push_back(
+          {key.owner, demand.job, demand.function, kind.shape, kind.strategy.priority, slots, demand.since, why});
+    }
+  }
+  std::sort(out.begin(), out.end(), [](const Wait& a, const Wait& b) { return a.since < b.since; });
+  return out;
 }
 
 bool LeaseMachine::is_valid() const {

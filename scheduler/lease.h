@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "core/base/ids.h"
 #include "core/base/machine.h"
@@ -32,17 +34,19 @@ struct LeaseLimits {
   base::Duration lease_quantum = std::chrono::milliseconds(100);  // that were held at least so long.
   base::Duration starve_after = std::chrono::seconds(1);          // Then nothing overtakes the oldest demand
   base::Duration reserve_for = std::chrono::seconds(10);          // for so long, after which it queues anew.
+  base::Duration priority_age = std::chrono::seconds(10);         // Each such wait counts as one more of priority.
 };
 
 // Decides which owner gets which worker of this node, and which node is asked when this one is full.
 //
 // Each (owner, key) that has fewer slots than it wants waits in one line per kind (shape and
-// strategy); the demand that has waited longest comes first, takes one slot, and goes to the
+// strategy); of the highest priority the demand that has waited longest comes first, takes one slot, and goes to the
 // end.  A slot is a lease: it takes its resources when it is made, waits for a worker of its job if
 // none is idle, and gives the resources back when it is returned or when its worker's process is
 // gone, whichever makes it certain that nothing runs.  A demand that this node cannot serve now asks
 // one other node at a time per slot; that node grants or rejects from its own books and never
-// passes the request on.  When others wait, the oldest leases of whoever holds most are recalled.
+// passes the request on.  When others wait, the oldest leases of whoever holds most are recalled, those of a lower
+// priority before.
 //
 // Messages may be lost, repeated or reordered: each request is repeated until answered and known by its
 // lease id or sequence number.  A lease dies with its owner (the worker is killed), with its home
@@ -82,6 +86,19 @@ class LeaseMachine {
     std::size_t workers = 0, idle_workers = 0, starting_workers = 0;
   };
   Counts counts() const;
+
+  // What of the owners here waits for room, and what for; the longest waiting first.
+  struct Wait {
+    base::WorkerId owner;
+    base::JobId job;
+    std::string function;
+    base::Resources shape;
+    std::int32_t priority = 0;
+    std::uint32_t slots = 0;
+    base::Time since{};
+    Infeasible why;
+  };
+  std::vector<Wait> waits(base::Time now) const;
 
  private:
   struct State;

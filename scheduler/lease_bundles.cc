@@ -23,7 +23,7 @@ void LeaseMachine::State::on(base::Time now, PrepareBundles&& event, Out& out) {
   // It will ask again in a moment: what others hold longest may be free by then.
   base::Resources wanted;
   for (const HeldBundle& b : event.bundles) wanted.add(b.shape);
-  recall_for(now, {}, wanted, {}, out);
+  recall_for(now, {{}, {}, kPriorityMax, kPriorityMax}, wanted, {}, out);
 }
 
 void LeaseMachine::State::on(base::Time, CommitBundles&& event, Out& out) {

@@ -26,7 +26,9 @@ struct DemandSet {
   base::Resources shape;
   Strategy strategy;
   std::uint32_t want = 0;
-  std::uint64_t seq = 0;  // Grows with each change of this key; older ones are ignored.
+  std::uint64_t seq = 0;   // Grows with each change of this key; older ones are ignored.
+  std::string function{};  // What runs there; for people.
+  bool retriable = false;  // It is run again when its worker dies.
 };
 struct GrantAcked {
   base::WorkerId owner;
@@ -90,6 +92,9 @@ struct PeerDemand {  // One slot, to be granted or rejected at once, never passe
   base::JobId job;
   base::Resources shape;
   BundleRef bundle;
+  std::int32_t priority = 0;
+  std::string function{};
+  bool retriable = false;
 };
 struct PeerGrant {
   base::NodeId peer;

@@ -18,7 +18,8 @@ void LeaseMachine::State::on(base::Time now, PeerDemand&& event, Out& out) {
   const auto where = fits_here(event.shape, event.bundle);
   if (fate == base::RequestReceiver::Fate::kNew && !seat && where && !seats.pool().has_ended(event.job) &&
       seats.seats().size() < limits.leases_max) {
-    const Holder holder{Holder::Kind::kPeer, event.peer, event.owner, event.key, {}};
+    const Holder holder{Holder::Kind::kPeer, event.peer,     event.owner,    event.key, {},
+                        event.priority,      event.function, event.retriable};
     seats.take(now, event.lease, holder, event.job, std::move(event.shape), *where);
     return;
   }
@@ -26,7 +27,8 @@ void LeaseMachine::State::on(base::Time now, PeerDemand&& event, Out& out) {
     out.emplace_back(PeerReject{event.peer, event.lease, seats.available()});
     // It will ask again in a moment: what others hold longest may be free by then.
     if (fate == base::RequestReceiver::Fate::kNew) {
-      recall_for(now, {event.peer, {event.owner, event.key}}, event.shape, event.bundle, out);
+      const Waiter waiter{event.peer, {event.owner, event.key}, event.priority, event.priority};
+      recall_for(now, waiter, event.shape, event.bundle, out);
     }
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
@@ -57,7 +59,9 @@ void LeaseMachine::State::on(base::Time now, ActorLease&& event, Out& out) {
   if (!seat || seat->phase == SeatBook::Phase::kLeaving) {
     out.emplace_back(
         ActorReject{self.node, event.lease, event.actor, ActorReject::Reason::kNoRoom, {}, seats.available()});
-    if (fate == base::RequestReceiver::Fate::kNew) recall_for(now, {}, event.shape, event.bundle, out);
+    if (fate == base::RequestReceiver::Fate::kNew) {
+      recall_for(now, {{}, {}, kPriorityMax, kPriorityMax}, event.shape, event.bundle, out);
+    }
   } else if (seat->phase != SeatBook::Phase::kWaiting) {
     tell_holder(now, event.lease, out);
   }
@@ -177,7 +181,8 @@ void LeaseMachine::State::on(base::Time now, PeerRecall&& event, Out& out) {
 }
 
 void LeaseMachine::State::on(base::Time now, NodeView&& event, Out& out) {
-  if (event.node == self.node || !view.apply(event)) return;
+  if (event.node == self.node) return view.set_actors(self.node, event.actors);
+  if (!view.apply(event)) return;
   if (event.state == NodeState::kDead) node_dead(now, event.node, out);
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "scheduler/lease_state.h"
@@ -27,30 +28,38 @@ void LeaseMachine::State::settle(base::Time now, Out& out) {
   publish(now, out);
 }
 
-// Serves the lines, always the demand that has waited longest, one slot at a time.
+// The priority of who waits there first, grown with the wait so that nothing starves.
+std::int32_t LeaseMachine::State::urgency(base::Time now, const DemandBook::Kind& kind) const {
+  const auto first = demands.demands().find(kind.line.begin()->second);
+  const auto waited = std::max(now - first->second.hungry_since, base::Duration{0}) / limits.priority_age;
+  return kind.strategy.priority + static_cast<std::int32_t>(std::min<std::int64_t>(waited, 2 * kPriorityMax));
+}
+
+// Serves the lines, always the most urgent demand, of these the one that has waited longest, one slot at a time.
 void LeaseMachine::State::place(base::Time now, Out& out) {
   reserved.clear();
   retry_at.reset();
-  std::set<std::pair<std::uint64_t, std::uint32_t>> lines;  // Front ticket, kind.
-  for (const auto& [id, kind] : demands.kinds()) {
-    if (!kind.line.empty()) lines.emplace(kind.line.begin()->first, id);
-  }
+  std::set<std::tuple<std::int32_t, std::uint64_t, std::uint32_t>> lines;  // Less urgency, front ticket, kind.
+  const auto enter = [&](const DemandBook::Kind& kind, std::uint32_t id) {
+    if (!kind.line.empty()) lines.emplace(-urgency(now, kind), kind.line.begin()->first, id);
+  };
+  for (const auto& [id, kind] : demands.kinds()) enter(kind, id);
   while (!lines.empty()) {
-    const std::uint32_t id = lines.begin()->second;
+    const std::uint32_t id = std::get<2>(*lines.begin());
     lines.erase(lines.begin());
     DemandBook::Kind& kind = demands.kinds().at(id);
     const OwnerKey key = kind.line.begin()->second;
     const base::Time since = demands.find(key)->since;
     demands.refresh(now, key);  // Another key of the same owner may have filled its window.
     if (demands.find(key)->ticket == 0) {
-      if (!kind.line.empty()) lines.emplace(kind.line.begin()->first, id);
+      enter(kind, id);
       continue;
     }
     if (place_one(now, key, kind, out)) {
       demands.refresh(now, key);
       demands.to_the_end(now, key);
     } else if (since + limits.starve_after + limits.reserve_for <= now) {
-      demands.to_the_end(now, key);
+      demands.queue_anew(now, key);
       retry_at = base::earlier(retry_at, now + limits.starve_after);
       continue;
     } else {
@@ -61,16 +70,18 @@ void LeaseMachine::State::place(base::Time now, Out& out) {
           base::earlier(retry_at, since + limits.starve_after + (starves ? limits.reserve_for : base::Duration{0}));
       continue;
     }
-    if (!kind.line.empty()) lines.emplace(kind.line.begin()->first, id);
+    enter(kind, id);
   }
   if (retry_at) retry_at = base::earlier(retry_at, view.next_retry(now));
 }
 
 bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandBook::Kind& kind, Out& out) {
   const auto where = fits_here(kind.shape, kind.strategy.bundle);
-  const bool here = kind.strategy.allows(self.node, self.labels) && where && seats.seats().size() < limits.leases_max;
+  const auto preference = kind.strategy.preference(self.node, self.labels);
+  const bool here = preference && where && seats.seats().size() < limits.leases_max &&
+                    (kind.strategy.beside.empty() || kind.strategy.allows_beside(view.find(self.node)->actors));
   std::optional<base::NodeId> node;
-  if (here && std::holds_alternative<PackThenSpread>(kind.strategy.placement)) {
+  if (here && *preference == 0 && std::holds_alternative<PackThenSpread>(kind.strategy.placement)) {
     node = self.node;
   } else {
     view.set_available(self.node, seats.available());
@@ -82,8 +93,16 @@ bool LeaseMachine::State::place_one(base::Time now, const OwnerKey& key, DemandB
   }
   if (!node) return false;
   if (*node == self.node) {
-    const SeatBook::Holder holder{SeatBook::Holder::Kind::kHome, {}, key.owner, key.key, {}};
-    const base::JobId job = demands.find(key)->job;
+    const DemandBook::Demand& demand = *demands.find(key);
+    const SeatBook::Holder holder{SeatBook::Holder::Kind::kHome,
+                                  {},
+                                  key.owner,
+                                  key.key,
+                                  {},
+                                  kind.strategy.priority,
+                                  demand.function,
+                                  demand.retriable};
+    const base::JobId job = demand.job;
     seats.take(now, demands.ask_here(key), holder, job, kind.shape, *where);
     return true;
   }
@@ -162,7 +181,13 @@ void LeaseMachine::State::refuse_again(base::Time now, Out& out) {
 
 // Takes leases back for demands that have waited too long for this node.
 void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
-  std::vector<std::pair<base::Time, std::pair<OwnerKey, const DemandBook::Kind*>>> due;
+  struct Due {
+    std::int32_t urgency;
+    base::Time since;
+    OwnerKey key;
+    const DemandBook::Kind* kind;
+  };
+  std::vector<Due> due;
   std::optional<base::Time> next;
   for (const auto& [id, kind] : demands.kinds()) {
     if (kind.infeasible_since && !kind.line.empty()) {
@@ -175,16 +200,19 @@ void LeaseMachine::State::recall_for_waiting(base::Time now, Out& out) {
     if (since + limits.recall_after > now) {
       next = base::earlier(next, since + limits.recall_after);
     } else {
-      due.push_back({since, {key, &kind}});
+      due.push_back({urgency(now, kind), since, key, &kind});
     }
   }
   const bool too_early = recall_at && *recall_at > now;
   if (!next) {
     recall_at.reset();
   } else if (!too_early) {
-    std::sort(due.begin(), due.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    for (const auto& [since, what] : due) {
-      recall_for(now, {{}, what.first}, what.second->shape, what.second->strategy.bundle, out);
+    std::sort(due.begin(), due.end(), [](const Due& a, const Due& b) {
+      return a.urgency != b.urgency ? a.urgency > b.urgency : a.since < b.since;
+    });
+    for (const Due& d : due) {
+      const Strategy& strategy = d.kind->strategy;
+      recall_for(now, {{}, d.key, strategy.priority, d.urgency}, d.kind->shape, strategy.bundle, out);
     }
     recall_at = next;
   }
@@ -199,7 +227,7 @@ void LeaseMachine::State::recall_for(base::Time now, const Waiter& waiter, const
     return seat.bundle.group == bundle.group && (bundle.index == BundleRef::kAny || seat.bundle == bundle);
   };
   std::map<Key, std::size_t> held;
-  std::vector<std::pair<base::Time, base::LeaseId>> oldest;
+  std::vector<std::tuple<std::int32_t, base::Time, base::LeaseId>> oldest;  // Of the lowest priority first.
   base::Resources coming = seats.available_in(bundle);
   for (const auto& [lease, seat] : seats.seats()) {
     if (seat.holder.kind == SeatBook::Holder::Kind::kGcs || !competes(seat) || seat.phase != SeatBook::Phase::kHeld)
@@ -207,17 +235,19 @@ void LeaseMachine::State::recall_for(base::Time now, const Waiter& waiter, const
     ++held[{seat.holder.peer, {seat.holder.owner, seat.holder.key}}];
     if (seat.recalled) coming.add(SeatBook::held(seat));
     const bool ripe = !seat.recalled && !seat.blocked && seat.since + limits.lease_quantum <= now;
-    if (ripe) oldest.emplace_back(seat.since, lease);
+    const std::int32_t priority = seat.holder.priority;
+    if (ripe && priority <= waiter.urgency) oldest.emplace_back(priority, seat.since, lease);
   }
   std::sort(oldest.begin(), oldest.end());
   const Key own{waiter.home, waiter.key};
   const DemandBook::Demand* demand = waiter.home.is_nil() ? demands.find(waiter.key) : nullptr;
   const std::size_t mine = demand ? demand->slots.size() : held[own];
-  for (const auto& [since, lease] : oldest) {
+  for (const auto& [priority, since, lease] : oldest) {
     if (coming.covers(shape)) return;
     const SeatBook::Seat& seat = *seats.find(lease);
     const Key key{seat.holder.peer, {seat.holder.owner, seat.holder.key}};
-    if (key == own || (mine != 0 && held[key] < mine + 2)) continue;
+    const bool fair = priority < waiter.priority || mine == 0 || held[key] >= mine + 2;
+    if (key == own || !fair) continue;
     --held[key];
     coming.add(SeatBook::held(seat));
     seats.mark_recalled(lease);

@@ -59,7 +59,8 @@ struct LeaseMachine::State {
   void settle(base::Time now, Out& out);
   void place(base::Time now, Out& out);
   bool place_one(base::Time now, const OwnerKey& key, DemandBook::Kind& kind, Out& out);
-  bool serves_here(const DemandBook::Kind& kind) const;  // When it is empty.
+  std::int32_t urgency(base::Time now, const DemandBook::Kind& kind) const;  // Of the first in its line.
+  bool serves_here(const DemandBook::Kind& kind) const;                      // When it is empty.
   // Where a seat would be taken now; see SeatBook::room_for().
   std::optional<BundleRef> fits_here(const base::Resources& shape, const BundleRef& bundle) const;
   bool could_drain_for(const base::Resources& shape) const;
@@ -71,6 +72,8 @@ struct LeaseMachine::State {
   struct Waiter {
     base::NodeId home;
     OwnerKey key;
+    std::int32_t priority = 0;
+    std::int32_t urgency = 0;  // Priority, grown with the wait.
   };
   void recall_for(base::Time now, const Waiter& waiter, const base::Resources& shape, const BundleRef& bundle,
                   Out& out);

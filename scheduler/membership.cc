@@ -137,6 +137,13 @@ void MembershipMachine::on(base::Time now, NodeExited&& e, base::Outbox<Membersh
   if (it->second.view.state != NodeState::kDead) set_state(now, it->second, NodeState::kDead, std::move(e.why), out);
 }
 
+void MembershipMachine::on(base::Time now, NodeLabelled&& e, base::Outbox<MembershipOutput>& out) {
+  const auto it = nodes_.find(e.node);
+  if (it == nodes_.end() || it->second.view.state == NodeState::kDead || it->second.view.actors == e.actors) return;
+  it->second.view.actors = std::move(e.actors);
+  publish(now, it->second, out);
+}
+
 // When we were stopped or cut off ourselves, nobody's heartbeat could have come.
 void MembershipMachine::forgive_blackout(base::Time now) {
   const auto gap = now - ran_at_;

@@ -38,7 +38,11 @@ struct NodeExited {  // A pidfd, the launcher, or the node itself says so: there
   std::uint64_t incarnation = 0;
   std::string why;
 };
-using MembershipInput = std::variant<NodeRegistered, NodeHeartbeat, NodeConnectionClosed, NodeExited>;
+struct NodeLabelled {  // The labels of the actors that live there, whole.
+  base::NodeId node;
+  ActorLabels actors;
+};
+using MembershipInput = std::variant<NodeRegistered, NodeHeartbeat, NodeConnectionClosed, NodeExited, NodeLabelled>;
 
 // What the machine asks of the GCS.
 struct NodeAccepted {
@@ -114,6 +118,7 @@ class MembershipMachine {
   void on(base::Time now, NodeHeartbeat&& event, base::Outbox<MembershipOutput>& out);
   void on(base::Time now, NodeConnectionClosed&& event, base::Outbox<MembershipOutput>& out);
   void on(base::Time now, NodeExited&& event, base::Outbox<MembershipOutput>& out);
+  void on(base::Time now, NodeLabelled&& event, base::Outbox<MembershipOutput>& out);
   void forgive_blackout(base::Time now);
   void set_state(base::Time now, Node& node, NodeState state, std::string why, base::Outbox<MembershipOutput>& out);
   void publish(base::Time now, Node& node, base::Outbox<MembershipOutput>& out);

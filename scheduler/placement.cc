@@ -242,6 +242,30 @@ std::string amount_text(const std::string& name, base::Amount amount) {
   return amount.units == 0 ? "no " + name : r.to_string();
 }
 
+// No node has the labels: names those that the nearest one lacks.
+void explain_labels(const GroupWish& wish, const std::vector<PlacementNode>& nodes, const std::string& which,
+                    PlacementFailure& out) {
+  std::size_t least = wish.labels.size() + 1;
+  std::string lacking;
+  for (const PlacementNode& node : nodes) {
+    std::string text;
+    std::size_t broken = 0;
+    for (const LabelRule& rule : wish.labels) {
+      if (rule.holds(node.labels)) continue;
+      ++broken;
+      const std::string there = label_or_none(node.labels, rule.key);
+      text += (text.empty() ? "label " : ", label ") + rule.to_string() + " wanted, " +
+              (node.labels.contains(rule.key) ? "\"" + there + "\"" : "none") + " there";
+    }
+    if (broken == 0 || broken >= least) continue;  // Without a broken one: not usable now.
+    least = broken;
+    lacking = text;
+    out.nearest = node.room.node();
+  }
+  out.what = which + (lacking.empty() ? " finds no node that is alive"
+                                      : " finds no node with the labels asked for: " + lacking);
+}
+
 // Names the resource that the nearest node lacks, or, where each node has enough, the strategy.
 PlacementFailure explain(const GroupWish& wish, std::uint32_t bundle, const std::vector<PlacementNode>& nodes,
                          const std::vector<std::size_t>& eligible, std::size_t domains) {
@@ -251,7 +275,7 @@ PlacementFailure explain(const GroupWish& wish, std::uint32_t bundle, const std:
   const base::Resources& shape = wish.bundles[bundle];
   const std::string which = "bundle " + std::to_string(bundle) + " (" + shape.to_string() + ")";
   if (eligible.empty()) {
-    out.what = which + " finds no node that is alive and has the labels asked for";
+    explain_labels(wish, nodes, which, out);
     return out;
   }
   std::optional<std::pair<std::size_t, std::int64_t>> least;

@@ -43,6 +43,9 @@ class SeatBook {
     base::WorkerId owner;  // Of kHome and kPeer.
     std::uint32_t key = 0;
     base::ActorId actor;  // Of kGcs.
+    std::int32_t priority = 0;
+    std::string function{};  // Of kHome and kPeer; for people.
+    bool retriable = false;  // Of kHome and kPeer.
   };
   enum class Phase : unsigned char {
     kWaiting = 1,  // For a worker.

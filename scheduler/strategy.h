@@ -3,17 +3,26 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "core/base/ids.h"
+#include "core/base/result.h"
 
 namespace mobula::scheduler {
 
 using Labels = std::map<std::string, std::string>;
+// What the actors of one node are labelled with; several values of one label may live side by side.
+using ActorLabels = std::set<std::pair<std::string, std::string>>;
 
-// One condition on a node's label: "zone in (a, b)", "gpu-type not in (t4)", "ssd exists".
+// The label that says which kind of GPU a node has.
+inline constexpr const char* kAcceleratorLabel = "mobula.node/accelerator";
+
+// One condition on a label: "zone in (a, b)", "gpu-type not in (t4)", "ssd exists".
 struct LabelRule {
   enum class Op : unsigned char { kIn = 1, kNotIn, kExists, kNotExists };
 
@@ -22,8 +31,16 @@ struct LabelRule {
   std::vector<std::string> values;  // Of kIn and kNotIn.
 
   bool holds(const Labels& labels) const;
+  // Of kIn and kExists: some actor there; of kNotIn and kNotExists: none.
+  bool holds(const ActorLabels& labels) const;
+  std::string to_string() const;  // "zone in(a,b)"
   auto operator<=>(const LabelRule&) const = default;
 };
+using LabelRules = std::vector<LabelRule>;
+
+// "v", "!v", "in(a,b)", "!in(a,b)", "exists", "!exists" for one label; kInvalid when it is none of these.
+base::Result<LabelRule> parse_label_rule(const std::string& key, const std::string& selector);
+bool all_hold(const LabelRules& rules, const Labels& labels);
 
 // Fills the owner's node first, then other nodes up to half, then the least used.
 struct PackThenSpread {
@@ -39,6 +56,7 @@ struct NodeAffinity {
 
   base::NodeId node;
   Force force = Force::kHard;
+  std::string name{};  // As it was asked for.
   auto operator<=>(const NodeAffinity&) const = default;
 };
 
@@ -52,14 +70,23 @@ struct BundleRef {
   auto operator<=>(const BundleRef&) const = default;
 };
 
-// Where something may run and where it had better run.  A value; part of a scheduling key.
+inline constexpr std::int32_t kPriorityMax = 1000;
+
+// Where something may run, where it had better run, and how urgent it is.  A value; part of a scheduling key.
 struct Strategy {
   std::variant<PackThenSpread, Spread, NodeAffinity> placement;
-  std::vector<LabelRule> labels;  // All of them must hold.
-  BundleRef bundle;               // Then only nodes where such a bundle lies will do.
+  LabelRules labels;                  // All of them must hold,
+  std::vector<LabelRules> fallbacks;  // or all of one of these: in turn, where no node before has room.
+  BundleRef bundle;                   // Then only nodes where such a bundle lies will do.
+  LabelRules beside;                  // Of the actors that live there now: waits, and reserves nothing.
+  std::int32_t priority = 0;          // Higher ones are served first.
 
-  // True unless a label rule or a hard affinity rules the node out.
-  bool allows(const base::NodeId& node, const Labels& labels_of_node) const;
+  // How far down the node is: 0 meets `labels`, 1 the first fallback; none when it is ruled out for good.
+  std::optional<std::size_t> preference(const base::NodeId& node, const Labels& labels_of_node) const;
+  bool allows(const base::NodeId& node, const Labels& labels_of_node) const {
+    return preference(node, labels_of_node).has_value();
+  }
+  bool allows_beside(const ActorLabels& actors) const;
   auto operator<=>(const Strategy&) const = default;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -7,6 +8,7 @@
 #include "core/base/resources.h"
 #include "mobula/errors.h"
 #include "mobula/options.h"
+#include "scheduler/strategy.h"
 
 // What the options of tasks, actors, groups and bundles have in common.  Each throws InvalidArgument.
 namespace mobula::detail {
@@ -17,6 +19,14 @@ inline std::string checked_name(std::string_view name, const char* field) {
                   std::to_string(base::kNameBytesMax));
   }
   return std::string(name);
+}
+
+// A condition on a label: "v", "!v", "in(a,b)", "!in(a,b)", "exists", "!exists".
+inline void add_selector(std::map<std::string, std::string>& to, std::string_view name, std::string_view selector) {
+  const std::string key = checked_name(name, "a label's name");
+  const std::string text = checked_name(selector, "a label's selector");
+  if (const auto rule = scheduler::parse_label_rule(key, text); !rule) throw_invalid(rule.error().what);
+  to[key] = text;
 }
 
 inline void set_amount(base::Resources& to, const std::string& name, double amount) {

@@ -9,6 +9,7 @@
 #include "core/api/runtime_access.h"
 #include "mobula/detail/call.h"
 #include "mobula/group.h"
+#include "scheduler/strategy.h"
 
 namespace mobula::detail {
 
@@ -24,15 +25,32 @@ void require(bool ok, const char* what) {
   if (!ok) throw_invalid(what);
 }
 
-runtime::Strategy strategy_of(const Scheduling& scheduling, const LabelView& labels) {
+std::map<std::string, std::string> selectors_of(const LabelView& labels) {
+  std::map<std::string, std::string> out;
+  labels.for_each([&](std::string_view name, std::string_view value) { add_selector(out, name, value); });
+  return out;
+}
+
+template <class Options>
+runtime::Strategy strategy_of(const Options& o) {
   runtime::Strategy out;
-  if (std::holds_alternative<Spread>(scheduling)) out.kind = runtime::Spread{};
-  if (const auto* affinity = std::get_if<NodeAffinity>(&scheduling)) {
+  if (std::holds_alternative<Spread>(o.scheduling)) out.kind = runtime::Spread{};
+  if (const auto* affinity = std::get_if<NodeAffinity>(&o.scheduling)) {
+    require(!affinity->node.empty(),
+            "option scheduling: NodeAffinity needs a node: its id, the beginning of it, or a host");
     out.kind = runtime::NodeAffinity{checked_name(affinity->node, "node"), affinity->soft};
   }
-  labels.for_each([&](std::string_view name, std::string_view value) {
-    out.labels[checked_name(name, "a label's name")] = checked_name(value, "a label's value");
-  });
+  out.labels = selectors_of(o.labels);
+  o.fallbacks.for_each([&](const LabelView& labels) { out.fallbacks.push_back(selectors_of(labels)); });
+  out.beside = selectors_of(o.beside);
+  if (!o.accelerator_type.empty()) {
+    const std::string type = checked_name(o.accelerator_type, "accelerator_type");
+    out.labels.emplace(scheduler::kAcceleratorLabel, type);
+    for (auto& labels : out.fallbacks) labels.emplace(scheduler::kAcceleratorLabel, type);
+  }
+  require(o.priority >= -scheduler::kPriorityMax && o.priority <= scheduler::kPriorityMax,
+          "option priority: a number between -1000 and 1000");
+  out.priority = o.priority;
   return out;
 }
 
@@ -63,9 +81,12 @@ runtime::ActorSpecOptions actor_spec(const Options& o) {
   out.ns = checked_name(o.ns, "ns");
   out.detached = o.lifetime == Lifetime::detached;
   require(!out.detached || !out.name.empty(), "option lifetime: a detached actor needs a name to be found by");
-  out.strategy = strategy_of(o.scheduling, o.labels);
+  out.strategy = strategy_of(o);
   out.placement_group = o.placement_group.id;
   out.bundle = o.bundle;
+  o.actor_labels.for_each([&](std::string_view name, std::string_view value) {
+    out.labels[checked_name(name, "a label's name")] = checked_name(value, "a label's value");
+  });
   return out;
 }
 
@@ -77,7 +98,7 @@ runtime::TaskSpecOptions task_spec(const TaskOptions& o) {
   out.max_retries = o.max_retries;
   out.retry_exceptions = o.retry_exceptions;
   out.name = checked_name(o.name, "name");
-  out.strategy = strategy_of(o.scheduling, o.labels);
+  out.strategy = strategy_of(o);
   out.placement_group = o.placement_group.id;
   out.bundle = o.bundle;
   out.estimate = o.estimate;
@@ -93,7 +114,16 @@ std::uint64_t hash_of(const TaskOptions& o) {
   o.resources.for_each([&](std::string_view name, double amount) { h = mix(mix(h, name), amount); });
   h = mix(h, static_cast<std::uint64_t>(static_cast<std::uint32_t>(o.max_retries)) << 1 | (o.retry_exceptions ? 1 : 0));
   h = mix(h, o.name);
-  o.labels.for_each([&](std::string_view name, std::string_view value) { h = mix(mix(h, name), value); });
+  h = mix(h, o.accelerator_type);
+  const auto mix_labels = [&h](const LabelView& labels) {
+    h = mix(h, std::uint64_t{1});  // Where the list begins.
+    labels.for_each([&](std::string_view name, std::string_view value) { h = mix(mix(h, name), value); });
+  };
+  mix_labels(o.labels);
+  o.fallbacks.for_each(mix_labels);
+  h = mix(h, std::uint64_t{2});
+  mix_labels(o.beside);
+  h = mix(h, static_cast<std::uint64_t>(static_cast<std::uint32_t>(o.priority)));
   h = mix(h, static_cast<std::uint64_t>(o.scheduling.index()));
   if (const auto* a = std::get_if<NodeAffinity>(&o.scheduling)) {
     h = mix(mix(h, a->node), static_cast<std::uint64_t>(a->soft));
@@ -179,6 +209,7 @@ std::shared_ptr<const GroupSpec> copy_options(const GroupOptions& options) {
           "option placement: the members lie where the placement group has its bundles; give one or the other");
   require(options.scheduling.index() == 0, "option scheduling: placement and level say where the members lie");
   spec->reserve.emplace();
+  require(options.fallbacks.empty(), "option fallbacks: a reservation for the members has none; give labels");
   spec->reserve->placement = static_cast<runtime::GroupSpecOptions::Placement>(options.placement);
   spec->reserve->level = checked_name(options.level, "level");
   spec->reserve->labels = std::exchange(spec->member.strategy.labels, {});

@@ -28,9 +28,8 @@ runtime::GroupSpecOptions spec_of(const PlacementGroupOptions& o) {
     throw_invalid("option lifetime: a detached placement group needs a name to be found by");
   }
   out.capture_child_tasks = o.capture_child_tasks;
-  o.labels.for_each([&](std::string_view name, std::string_view value) {
-    out.labels[detail::checked_name(name, "a label's name")] = detail::checked_name(value, "a label's value");
-  });
+  o.labels.for_each(
+      [&](std::string_view name, std::string_view value) { detail::add_selector(out.labels, name, value); });
   return out;
 }
 

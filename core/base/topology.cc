@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cctype>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "core/base/limits.h"
@@ -176,6 +178,21 @@ std::vector<std::uint16_t> Topology::nics_near(const CpuSet& set) const {
   const auto far = [&](std::uint16_t nic) { return !nics[nic].near.intersects(set); };
   std::stable_sort(out.begin(), out.end(), [&](auto a, auto b) { return far(a) < far(b); });
   return out;
+}
+
+std::string Topology::accelerator_type() const {
+  for (const Device& gpu : gpus) {
+    // The first word that begins with a letter and has a digit; sizes ("80GB") begin with digits.
+    std::string last;
+    std::istringstream words(gpu.model);
+    for (std::string word; words >> word;) {
+      last = word;
+      const bool letter = std::isalpha(static_cast<unsigned char>(word[0])) != 0;
+      if (letter && word.find_first_of("0123456789") != std::string::npos) return word.substr(0, word.find('-'));
+    }
+    if (!last.empty()) return last;
+  }
+  return {};
 }
 
 bool Topology::is_valid() const {

@@ -95,6 +95,10 @@ struct Topology {
   std::vector<std::uint16_t> nics_near_gpu(std::uint16_t gpu) const;
   std::vector<std::uint16_t> nics_near(const CpuSet& pus) const;
 
+  // The kind of its GPUs in one word, of the first when they differ: "H100" of "NVIDIA H100 80GB HBM3".  Empty: no GPU
+  // tells.
+  std::string accelerator_type() const;
+
   bool is_valid() const;
   auto operator<=>(const Topology&) const = default;
 

@@ -49,6 +49,8 @@ int submit(const SubmitOptions& options);  // Becomes the program.
 int status(const std::string& cluster, Format format);
 enum class Columns { kUsual, kTopology };
 int list(const std::string& what, const std::string& cluster, Format format, Columns columns);
+// Why work waits.  `what`: part of a function's name, an actor's or placement group's id, name or class; empty: all.
+int why(const std::string& what, const std::string& cluster, Format format);
 struct LogsOptions {
   std::string cluster;
   std::string worker;  // Part of a file's name, a pid, or the name of an actor; empty: all.

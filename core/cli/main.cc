@@ -59,7 +59,7 @@ int main_with(std::vector<std::string> arguments) {
     command->add_option("--address", cluster,
                         "Which cluster: its name or session directory; default: the one that runs here");
   };
-  constexpr std::array kAsksACluster{"submit", "status", "list", "logs", "stop"};
+  constexpr std::array kAsksACluster{"submit", "status", "list", "why", "logs", "stop"};
   const bool asks =
       !arguments.empty() && std::find(kAsksACluster.begin(), kAsksACluster.end(), arguments[0]) != kAsksACluster.end();
   if (asks) go_to_allocation(arguments);
@@ -135,10 +135,11 @@ int main_with(std::vector<std::string> arguments) {
   status_command->callback([&] { code = status(cluster, format()); });
 
   std::string what;
-  auto* list_command = app.add_subcommand("list", "List nodes, workers, actors, jobs or placement groups");
+  auto* list_command = app.add_subcommand(
+      "list", "List nodes, workers, actors, jobs, placement groups, or the use of CPUs and memory by function");
   list_command->add_option("what", what)
       ->required()
-      ->check(CLI::IsMember({"nodes", "workers", "actors", "jobs", "placement-groups"}));
+      ->check(CLI::IsMember({"nodes", "workers", "actors", "jobs", "placement-groups", "use"}));
   of_cluster(list_command);
   reports(list_command);
   std::string columns;
@@ -146,6 +147,14 @@ int main_with(std::vector<std::string> arguments) {
       ->check(CLI::IsMember({"topo"}));
   list_command->callback(
       [&] { code = list(what, cluster, format(), columns == "topo" ? Columns::kTopology : Columns::kUsual); });
+
+  std::string waiting;
+  auto* why_command = app.add_subcommand(
+      "why", "Say what work waits for: which resource is short, who holds it, which node is nearest");
+  why_command->add_option("what", waiting, "A function's name, or the id or name of an actor or placement group");
+  of_cluster(why_command);
+  reports(why_command);
+  why_command->callback([&] { code = why(waiting, cluster, format()); });
 
   TopoOptions topo_options;
   auto* topo_command = app.add_subcommand("topo", "Draw what this machine, or a node of a cluster, is made of");

@@ -1,5 +1,6 @@
 // status, list and config: commands that look.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -60,12 +61,60 @@ void print_table(const json& rows, const std::vector<std::pair<const char*, cons
   }
 }
 
+void print_waiting(const json& waiting) {
+  const json tasks = waiting.value("tasks", json::array());
+  const json actors = waiting.value("actors", json::array());
+  const json groups = waiting.value("groups", json::array());
+  if (tasks.empty() && actors.empty() && groups.empty()) return;
+  std::printf("\nwaiting for room (`mobula why` says more):\n");
+  for (const auto& row : tasks) {
+    std::printf("  %s workers with %s for tasks\n", cell(row["count"]).c_str(), cell(row["resources"]).c_str());
+  }
+  for (const auto& row : actors) {
+    std::printf("  actor %s %s: %s\n", cell(row["class"]).c_str(), cell(row["name"]).c_str(), cell(row["why"]).c_str());
+  }
+  for (const auto& row : groups) {
+    std::printf("  placement group %s: %s\n", cell(row["name"]).c_str(), cell(row["why"]).c_str());
+  }
+}
+
 const std::vector<std::pair<const char*, const char*>> kNodeColumns{
     {"NODE", "name"},       {"STATE", "state"},         {"HOST", "host"}, {"PID", "pid"},
     {"WORKERS", "workers"}, {"AVAILABLE", "available"}, {"OF", "total"}};
 
-// Each raylet knows its own workers.
-json workers_of(ToolLink& link, const json& nodes) {
+// Of all nodes together: averages over the time that each saw it, and the most memory of any worker.
+json sum_uses(const json& rows) {
+  std::map<std::string, json> by_what;
+  for (const auto& row : rows) {
+    json& sum = by_what[row["what"]];
+    const double seconds = row["seconds"];
+    if (sum.is_null())
+      sum = {{"what", row["what"]}, {"seconds", 0.0},    {"asked_cpus", 0.0},
+             {"used_cpus", 0.0},    {"asked_memory", 0}, {"most_memory", 0}};
+    const double all = sum["seconds"].get<double>() + seconds;
+    for (const char* key : {"asked_cpus", "used_cpus"}) {
+      sum[key] = all <= 0
+                     ? 0
+                     : (sum[key].get<double>() * sum["seconds"].get<double>() + row[key].get<double>() * seconds) / all;
+    }
+    sum["seconds"] = all;
+    for (const char* key : {"asked_memory", "most_memory"}) {
+      sum[key] = std::max(sum[key].get<std::uint64_t>(), row[key].get<std::uint64_t>());
+    }
+  }
+  json out = json::array();
+  for (auto& [what, sum] : by_what) {
+    for (const char* key : {"asked_cpus", "used_cpus", "seconds"})
+      sum[key] = std::round(sum[key].get<double>() * 100) / 100;
+    sum["asked_mib"] = sum["asked_memory"].get<std::uint64_t>() >> 20;
+    sum["most_mib"] = sum["most_memory"].get<std::uint64_t>() >> 20;
+    out.push_back(std::move(sum));
+  }
+  return out;
+}
+
+// What each raylet alone knows: its "workers", or their "use".
+json told_by_nodes(ToolLink& link, const json& nodes, const char* what) {
   json out = json::array();
   for (const auto& node : nodes) {
     if (node.value("state", "") == "DEAD") continue;
@@ -76,7 +125,7 @@ json workers_of(ToolLink& link, const json& nodes) {
                    text ? "its answer is malformed" : text.error().what.c_str());
       continue;
     }
-    for (const auto& worker : status["workers"]) out.push_back(worker);
+    for (const auto& row : status[what]) out.push_back(row);
   }
   return out;
 }
@@ -86,14 +135,15 @@ Result<json> fetch(const std::string& what, const std::string& cluster) {
   if (!session) return session.error();
   auto link = ToolLink::open(*session);
   if (!link) return link.error();
-  const auto text = (*link)->list(what == "workers" ? "nodes" : what);
+  const auto text = (*link)->list(what == "workers" || what == "use" ? "nodes" : what);
   if (!text) return text.error();
   json rows = json::parse(*text, nullptr, false);
   if (what == "status" && rows.is_object()) {  // What no other node knows: refused connections, counters, the store.
     const auto own = (*link)->node_status();
     rows["this_node"] = own ? json::parse(*own, nullptr, false) : json();
   }
-  return what == "workers" ? workers_of(**link, rows) : rows;
+  if (what == "use") return sum_uses(told_by_nodes(**link, rows, "use"));
+  return what == "workers" ? told_by_nodes(**link, rows, "workers") : rows;
 }
 
 }  // namespace
@@ -113,6 +163,7 @@ int status(const std::string& cluster, Format format) {
   std::printf("\n%zu jobs run; actors:", running);
   for (const auto& [state, count] : actors) std::printf(" %zu %s", count, state.c_str());
   std::printf("%s\n", actors.empty() ? " none" : "");
+  print_waiting(found->value("waiting", json::object()));
   return 0;
 }
 
@@ -146,6 +197,13 @@ int list(const std::string& what, const std::string& cluster, Format format, Col
                         {"PID", "pid"},
                         {"RESTARTS", "restarts"},
                         {"WHY", "why"}});
+  } else if (what == "use") {
+    print_table(*rows, {{"WHAT", "what"},
+                        {"WORKER SECONDS", "seconds"},
+                        {"CPUS ASKED", "asked_cpus"},
+                        {"CPUS USED", "used_cpus"},
+                        {"MIB ASKED", "asked_mib"},
+                        {"MIB AT MOST", "most_mib"}});
   } else if (what == "jobs") {
     print_table(*rows, {{"JOB", "id"}, {"NAME", "name"}, {"STATE", "state"}, {"PID", "pid"}, {"PROGRAM", "exe"}});
   } else {

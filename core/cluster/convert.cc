@@ -1,6 +1,7 @@
 #include "core/cluster/convert.h"
 
-#include <string_view>
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "core/base/limits.h"
@@ -12,23 +13,10 @@ using base::Code;
 using base::Error;
 using base::Result;
 
+constexpr int kFallbacksMax = 16;
+
 // A million million of anything; far from overflow when added up.
 constexpr std::int64_t kUnitsMax = std::int64_t{1} << 58;
-
-bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
-
-std::vector<std::string> split_list(std::string_view list) {
-  std::vector<std::string> out;
-  while (true) {
-    const std::size_t comma = list.find(',');
-    std::string_view item = list.substr(0, comma);
-    while (!item.empty() && item.front() == ' ') item.remove_prefix(1);
-    while (!item.empty() && item.back() == ' ') item.remove_suffix(1);
-    out.emplace_back(item);
-    if (comma == std::string_view::npos) return out;
-    list.remove_prefix(comma + 1);
-  }
-}
 
 }  // namespace
 
@@ -54,26 +42,18 @@ proto::ResourceSet to_proto(const base::Resources& resources) {
   return out;
 }
 
-Result<scheduler::LabelRule> to_label_rule(const std::string& key, const std::string& selector) {
-  using Op = scheduler::LabelRule::Op;
-  scheduler::LabelRule rule;
-  rule.key = key;
-  std::string_view text = selector;
-  const bool negated = starts_with(text, "!");
-  if (negated) text.remove_prefix(1);
-  if (text == "exists") {
-    rule.op = negated ? Op::kNotExists : Op::kExists;
-    return rule;
+Result<scheduler::LabelRules> to_label_rules(const SelectorMap& selectors) {
+  if (static_cast<std::size_t>(selectors.size()) > base::kResourcesPerNodeMax) {
+    return Error{Code::kInvalid, std::to_string(selectors.size()) + " label selectors at once"};
   }
-  rule.op = negated ? Op::kNotIn : Op::kIn;
-  if (starts_with(text, "in(") && text.back() == ')') {
-    rule.values = split_list(text.substr(3, text.size() - 4));
-  } else if (!text.empty()) {
-    rule.values.emplace_back(text);
-  } else {
-    return Error{Code::kInvalid, "the label " + key + " has no selector: v, !v, in(a,b), !in(a,b), exists or !exists"};
+  scheduler::LabelRules out;
+  const std::map<std::string, std::string> ordered(selectors.begin(), selectors.end());
+  for (const auto& [key, selector] : ordered) {
+    auto rule = scheduler::parse_label_rule(key, selector);
+    if (!rule) return rule.error();
+    out.push_back(std::move(*rule));
   }
-  return rule;
+  return out;
 }
 
 Result<scheduler::Strategy> to_strategy(const proto::Strategy& strategy, const ResolveNode& resolve) {
@@ -83,20 +63,27 @@ Result<scheduler::Strategy> to_strategy(const proto::Strategy& strategy, const R
     case proto::Strategy::NODE_AFFINITY: {
       using Force = scheduler::NodeAffinity::Force;
       out.placement = scheduler::NodeAffinity{resolve(strategy.node()).value_or(base::NodeId{}),
-                                              strategy.soft() ? Force::kSoft : Force::kHard};
+                                              strategy.soft() ? Force::kSoft : Force::kHard, strategy.node()};
       break;
     }
     default: break;
   }
-  if (static_cast<std::size_t>(strategy.labels_size()) > base::kResourcesPerNodeMax) {
-    return Error{Code::kInvalid, "too many label rules"};
+  auto labels = to_label_rules(strategy.labels());
+  if (!labels) return labels.error();
+  out.labels = std::move(*labels);
+  if (strategy.fallbacks_size() > kFallbacksMax) {
+    return Error{Code::kInvalid, std::to_string(strategy.fallbacks_size()) + " fallbacks, the limit is " +
+                                     std::to_string(kFallbacksMax)};
   }
-  const std::map<std::string, std::string> ordered(strategy.labels().begin(), strategy.labels().end());
-  for (const auto& [key, selector] : ordered) {
-    auto rule = to_label_rule(key, selector);
-    if (!rule) return rule.error();
-    out.labels.push_back(std::move(*rule));
+  for (const auto& fallback : strategy.fallbacks()) {
+    auto rules = to_label_rules(fallback.labels());
+    if (!rules) return rules.error();
+    out.fallbacks.push_back(std::move(*rules));
   }
+  auto beside = to_label_rules(strategy.beside());
+  if (!beside) return beside.error();
+  out.beside = std::move(*beside);
+  out.priority = std::clamp(strategy.priority(), -scheduler::kPriorityMax, scheduler::kPriorityMax);
   auto bundle = to_bundle_ref(strategy.placement_group(), strategy.bundle());
   if (!bundle) return bundle.error();
   out.bundle = *bundle;
@@ -149,6 +136,11 @@ scheduler::GroupNews to_news(const proto::GroupInfo& info) {
   for (const proto::Bundle& b : info.placed()) out.places[b.index()] = to_id<base::NodeId>(b.node_id());
   out.over = info.state() == proto::GroupInfo::REMOVED || info.state() == proto::GroupInfo::INFEASIBLE;
   out.why = info.why();
+  for (const proto::ResourceSet& shape : info.shapes()) {
+    auto resources = to_resources(shape);
+    if (resources) out.shapes.push_back(std::move(*resources));
+  }
+  if (out.shapes.size() != static_cast<std::size_t>(info.shapes_size())) out.shapes.clear();
   return out;
 }
 
@@ -173,6 +165,11 @@ proto::NodeInfo to_node_info(const scheduler::NodeView& view, std::uint64_t inca
   *out.mutable_total() = to_proto(view.total);
   *out.mutable_available() = to_proto(view.available);
   for (const auto& [key, value] : view.labels) (*out.mutable_labels())[key] = value;
+  for (const auto& [key, value] : view.actors) {
+    proto::Label& label = *out.add_actor_labels();
+    label.set_key(key);
+    label.set_value(value);
+  }
   out.set_why_dead(why);
   return out;
 }
@@ -196,6 +193,7 @@ Result<scheduler::NodeView> to_node_view(const proto::NodeInfo& info) {
     if (units > -kUnitsMax && units < kUnitsMax) out.available.set(name, {units});
   }
   for (const auto& [key, value] : info.labels()) out.labels[key] = value;
+  for (const proto::Label& label : info.actor_labels()) out.actors.emplace(label.key(), label.value());
   return out;
 }
 

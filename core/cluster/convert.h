@@ -21,8 +21,9 @@ namespace mobula::cluster {
 base::Result<base::Resources> to_resources(const proto::ResourceSet& set);
 proto::ResourceSet to_proto(const base::Resources& resources);
 
-// "v", "!v", "in(a,b)", "!in(a,b)", "exists", "!exists" for one label; kInvalid when it is none of these.
-base::Result<scheduler::LabelRule> to_label_rule(const std::string& key, const std::string& selector);
+// Selectors by label, in the order of the labels; kInvalid when one is malformed or there are too many.
+using SelectorMap = google::protobuf::Map<std::string, std::string>;
+base::Result<scheduler::LabelRules> to_label_rules(const SelectorMap& selectors);
 
 // `node` of an affinity is a hex id, a prefix of one, or a node's or host's name: `resolve` finds it.  A node that is
 // not found becomes the nil id, which no node has.

@@ -63,7 +63,7 @@ Result<void> take_file(const std::string& path, Settings& settings) {
 std::map<std::string, std::string> passed_on(const Settings& settings) {
   std::map<std::string, std::string> out;
   for (const char* key : {"node_link", "log_to_driver", "fold_logs", "interface", "topology", "topology_file", "bind",
-                          "max_lineage_bytes"})
+                          "max_lineage_bytes", "memory_monitor"})
     out[key] = settings.text(key);
   return out;
 }

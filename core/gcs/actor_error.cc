@@ -34,7 +34,7 @@ void add_worker_end(const std::string& cause, ErrorInfo& out) {
 
 }  // namespace
 
-ErrorInfo actor_error(const scheduler::ActorView& view, const proto::ActorSpec& spec) {
+ErrorInfo actor_error(const scheduler::ActorView& view, const proto::ActorSpec& spec, const std::string& nearest) {
   std::string who = "actor " + spec.class_name() + " " + view.actor.short_hex();
   if (!view.name.empty()) who += " (\"" + view.name + "\")";
   if (view.end == ActorEnd::kConstructorThrew) return from_constructor(view, who);
@@ -44,6 +44,7 @@ ErrorInfo actor_error(const scheduler::ActorView& view, const proto::ActorSpec& 
     case ActorEnd::kUnschedulable:
       out.kind = ErrorKind::kUnschedulable;
       out.what = who + " can run on no node: " + view.cause;
+      if (!nearest.empty()) out.evidence.push_back("nearest node: " + nearest);
       out.remedy = "ask for less, or start a node that has what is missing";
       return out;
     case ActorEnd::kStartFailed:

@@ -95,6 +95,7 @@ void ActorTable::register_actor(proto::RegisterActor&& request, rpc::Responder r
   event.ns = spec.ns();
   event.strategy = std::move(*strategy);
   event.shape = std::move(*shape);
+  for (const auto& [key, value] : spec.labels()) event.labels[key] = value;
   event.max_restarts =
       spec.max_restarts() < 0 ? scheduler::kRestartForever : static_cast<std::uint32_t>(spec.max_restarts());
   event.lifetime = spec.detached() ? scheduler::ActorLifetime::kDetached : scheduler::ActorLifetime::kOwned;
@@ -131,7 +132,7 @@ proto::ActorInfo ActorTable::info(const scheduler::ActorView& view) const {
   *out.mutable_owner() = spec.owner();
   if (view.state == scheduler::ActorState::kDead) {
     base::Buffer error;
-    base::encode(actor_error(view, spec), error);
+    base::encode(actor_error(view, spec, view.nearest ? ports_.node_name(*view.nearest) : std::string()), error);
     out.set_error(std::string(base::as_string_view(error.view())));
   }
   return out;
@@ -197,6 +198,8 @@ void ActorTable::put(scheduler::ActorOutput&& output) {
     start(*started);
   } else if (const auto* change = std::get_if<scheduler::ActorChanged>(&output)) {
     changed(change->view);
+  } else if (const auto* labels = std::get_if<scheduler::NodeActors>(&output)) {
+    ports_.labelled(*labels);
   }
 }
 

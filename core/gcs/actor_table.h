@@ -25,6 +25,8 @@ class ActorTable {
     cluster::ResolveNode resolve_node;
     std::function<void(const base::WorkerId&)> process_gone;
     std::function<void(const base::PlacementGroupId&)> member_died;
+    std::function<void(const scheduler::NodeActors&)> labelled;  // The actors of a node have other labels.
+    std::function<std::string(const base::NodeId&)> node_name;
   };
   ActorTable(os::EventLoop& loop, Ports ports);
   ActorTable(const ActorTable&) = delete;
@@ -35,6 +37,10 @@ class ActorTable {
   void job_ended(const base::JobId& job);
   void group_changed(const scheduler::GroupNews& news) { step(news); }
 
+  // Null when it waits for nothing: it is alive, dead or not known.
+  std::optional<scheduler::ActorMachine::Wait> wait_of(const base::ActorId& actor) const {
+    return machine_.wait_of(os::now(), actor);
+  }
   // In the order of their ids.
   void each(const std::function<void(const proto::ActorInfo&)>& visit) const;
 

@@ -102,12 +102,9 @@ void GroupTable::create(const proto::GroupSpec& spec, rpc::Responder responder) 
   event.lifetime = spec.detached() ? scheduler::ActorLifetime::kDetached : scheduler::ActorLifetime::kOwned;
   event.wish.strategy = strategy_of(spec.placement());
   event.wish.level = base::LevelName::parse(spec.level().empty() ? "node" : spec.level());
-  const std::map<std::string, std::string> labels(spec.labels().begin(), spec.labels().end());
-  for (const auto& [key, selector] : labels) {
-    auto rule = cluster::to_label_rule(key, selector);
-    if (!rule) return responder.fail(rule.error());
-    event.wish.labels.push_back(std::move(*rule));
-  }
+  auto labels = cluster::to_label_rules(spec.labels());
+  if (!labels) return responder.fail(labels.error());
+  event.wish.labels = std::move(*labels);
   for (const auto& bundle : spec.bundles()) {
     auto shape = cluster::to_resources(bundle);
     if (!shape) return responder.fail(shape.error());
@@ -150,6 +147,7 @@ proto::GroupInfo GroupTable::info(const scheduler::GroupView& view) const {
   out.set_name(view.name);
   out.set_ns(view.ns);
   out.set_bundle_count(static_cast<std::uint32_t>(view.wish.bundles.size()));
+  for (const base::Resources& shape : view.wish.bundles) *out.add_shapes() = cluster::to_proto(shape);
   for (const scheduler::PlacedBundle& b : view.placed) {
     proto::Bundle& bundle = *out.add_placed();
     bundle = cluster::to_proto(scheduler::HeldBundle{b.bundle, view.wish.bundles[b.bundle], b.pieces});

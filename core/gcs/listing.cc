@@ -117,6 +117,57 @@ json job_row(const proto::JobInfo& job) {
           {"started_unix_ms", job.started_unix_ms()}};
 }
 
+// What waits for room: tasks by shape as the nodes told them last, actors, and placement groups.
+json waiting(const proto::ClusterView& view, const NodeTable& node_table, const ActorTable& actor_table,
+             const GroupTable& group_table, const std::map<base::NodeId, std::string>& names) {
+  const auto name_of = [&](const std::optional<base::NodeId>& node) {
+    if (!node) return std::string();
+    const auto it = names.find(*node);
+    return it == names.end() ? node->short_hex() : it->second;
+  };
+  std::map<std::string, std::pair<json, std::uint64_t>> shapes;
+  json nodes = json::array();
+  for (const auto& node : view.nodes()) {
+    const proto::Heartbeat* beat = node_table.last_beat(to_id<base::NodeId>(node.node_id()));
+    if (beat == nullptr || node.state() == proto::NodeInfo::DEAD) continue;
+    nodes.push_back({{"name", node.name()},
+                     {"host", node.host()},
+                     {"leases", beat->leases()},
+                     {"total", amounts(node.total())},
+                     {"labels", std::map<std::string, std::string>(node.labels().begin(), node.labels().end())}});
+    for (const auto& told : beat->waiting()) {
+      json shape = amounts(told.shape());
+      auto& [kept, count] = shapes[shape.dump()];
+      kept = std::move(shape);
+      count += told.count();
+    }
+  }
+  json tasks = json::array();
+  for (auto& [text, shape] : shapes) tasks.push_back({{"resources", shape.first}, {"count", shape.second}});
+  json actors = json::array();
+  actor_table.each([&](const proto::ActorInfo& actor) {
+    const auto wait = actor_table.wait_of(to_id<base::ActorId>(actor.actor_id()));
+    if (!wait) return;
+    json row = actor_row(actor);
+    row["resources"] = amounts(wait->shape);
+    row["shape"] = wait->shape.to_string();
+    row["why"] = wait->what;
+    row["nearest"] = name_of(wait->nearest);
+    actors.push_back(std::move(row));
+  });
+  json groups = json::array();
+  group_table.each([&](const scheduler::GroupView& group) {
+    if (group.is_over() || group.state == scheduler::GroupState::kCreated) return;
+    json row = group_row(group, names);
+    row["nearest"] = name_of(group.nearest);
+    groups.push_back(std::move(row));
+  });
+  return {{"tasks", std::move(tasks)},
+          {"actors", std::move(actors)},
+          {"groups", std::move(groups)},
+          {"nodes", std::move(nodes)}};
+}
+
 json status(const std::string& cluster, const json& nodes, const json& actors, const json& jobs) {
   json total = json::object();
   json available = json::object();
@@ -143,10 +194,14 @@ std::string list_json(const std::string& what, const std::string& cluster, const
   json jobs = json::array();
   const proto::ClusterView view = node_table.view(0);
   for (const auto& node : view.nodes()) nodes.push_back(node_row(node));
+  std::map<base::NodeId, std::string> names;
+  for (const auto& node : view.nodes()) names[to_id<base::NodeId>(node.node_id())] = node.name();
+  if (what == "waiting") {
+    return waiting(view, node_table, actor_table, group_table, names)
+        .dump(-1, ' ', false, json::error_handler_t::replace);
+  }
   if (what == "placement-groups") {
     json groups = json::array();
-    std::map<base::NodeId, std::string> names;
-    for (const auto& node : view.nodes()) names[to_id<base::NodeId>(node.node_id())] = node.name();
     group_table.each([&](const scheduler::GroupView& group) { groups.push_back(group_row(group, names)); });
     return groups.dump(-1, ' ', false, json::error_handler_t::replace);
   }
@@ -157,7 +212,9 @@ std::string list_json(const std::string& what, const std::string& cluster, const
   job_table.each([&jobs](const proto::JobInfo& job) { jobs.push_back(job_row(job)); });
   if (what == "jobs") return jobs.dump(-1, ' ', false, json::error_handler_t::replace);
   if (what != "status") return {};
-  return status(cluster, nodes, actors, jobs).dump(-1, ' ', false, json::error_handler_t::replace);
+  json all = status(cluster, nodes, actors, jobs);
+  all["waiting"] = waiting(view, node_table, actor_table, group_table, names);
+  return all.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace mobula::gcs

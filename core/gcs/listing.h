@@ -9,8 +9,8 @@
 
 namespace mobula::gcs {
 
-// What the cluster is, as JSON, for people and the CLI: "nodes", "actors", "jobs", "placement-groups", "topology", or
-// "status" (all of it with sums). Empty for any other word.
+// What the cluster is, as JSON, for people and the CLI: "nodes", "actors", "jobs", "placement-groups", "topology",
+// "waiting" (what waits for room and why), or "status" (all of it with sums). Empty for any other word.
 std::string list_json(const std::string& what, const std::string& cluster, const NodeTable& nodes,
                       const ActorTable& actors, const GroupTable& groups, const JobTable& jobs);
 

@@ -32,6 +32,11 @@ const base::Topology* NodeTable::topology(const NodeId& node) const {
   return it == nodes_.end() ? nullptr : &it->second.topology;
 }
 
+const proto::Heartbeat* NodeTable::last_beat(const NodeId& node) const {
+  const auto it = nodes_.find(node);
+  return it == nodes_.end() ? nullptr : &it->second.last;
+}
+
 void NodeTable::enter(std::shared_ptr<rpc::Rpc> rpc, const proto::NodeRegister& request,
                       const rpc::Responder& responder) {
   base::Result<base::Topology> topology = base::Topology();
@@ -71,6 +76,10 @@ void NodeTable::closed(const NodeId& id, const rpc::Rpc* rpc) {
   if (it == nodes_.end() || it->second.rpc.get() != rpc) return;  // It has connected again.
   it->second.rpc.reset();
   step(scheduler::NodeConnectionClosed{id, it->second.incarnation});
+}
+
+void NodeTable::labelled(const scheduler::NodeActors& labels) {
+  step(scheduler::NodeLabelled{labels.node, labels.labels});
 }
 
 void NodeTable::left(const NodeId& id, const std::string& why) {

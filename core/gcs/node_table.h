@@ -11,6 +11,7 @@
 #include "core/base/topology.h"
 #include "core/os/event_loop.h"
 #include "core/rpc/rpc.h"
+#include "scheduler/actor_messages.h"
 #include "scheduler/membership.h"
 #include "scheduler/news_batch.h"
 
@@ -33,6 +34,7 @@ class NodeTable {
   // A raylet's channel said NODE_REGISTER.  `closed` when it ends is the caller's to tell.
   void enter(std::shared_ptr<rpc::Rpc> rpc, const proto::NodeRegister& request, const rpc::Responder& responder);
   void closed(const base::NodeId& node, const rpc::Rpc* rpc);
+  void labelled(const scheduler::NodeActors& labels);
   void left(const base::NodeId& node, const std::string& why);  // In order.
   void heartbeat(const proto::Heartbeat& beat, const rpc::Responder& responder);
 
@@ -44,7 +46,8 @@ class NodeTable {
     }
   }
   proto::ClusterView view(std::uint64_t since) const;
-  const base::Topology* topology(const base::NodeId& node) const;  // Null for a node that is not known.
+  const base::Topology* topology(const base::NodeId& node) const;     // Null for a node that is not known.
+  const proto::Heartbeat* last_beat(const base::NodeId& node) const;  // As above.
 
  private:
   struct Node {

@@ -32,6 +32,8 @@ void ActorHost::start(const proto::ActorLease& message) {
   actor.class_name = message.spec().class_name();
   actor.name = message.spec().name();
   actor.detached = message.spec().detached();
+  actor.owner = to_id<WorkerId>(message.spec().owner().worker_id());
+  actor.retriable = message.spec().max_restarts() != 0;
   ports_.rename(lease->second, actor.name.empty() ? actor.class_name : actor.name);
   proto::CreateActor create;
   *create.mutable_spec() = message.spec();

@@ -34,6 +34,8 @@ class ActorHost {
     std::string class_name;
     std::string name;
     bool detached = false;
+    base::WorkerId owner;
+    bool retriable = false;  // It comes back when its worker dies.
     bool sent = false;
     proto::ActorLease outcome;  // STARTED or START_FAILED, once known.
     bool known = false;

@@ -85,7 +85,7 @@ void LeaseDriver::demand(const WorkerId& owner, const base::JobId& job, const pr
   }
   if (responder.wanted()) demands_[{owner, message.key()}] = {message.sequence(), std::move(responder)};
   step(scheduler::DemandSet{owner, message.key(), job, std::move(*shape), std::move(*strategy), message.want(),
-                            message.sequence()});
+                            message.sequence(), message.function(), message.retriable()});
 }
 
 void LeaseDriver::worker_ready(const WorkerId& worker, const base::JobId& job, std::string address) {
@@ -160,7 +160,8 @@ void LeaseDriver::from_peer(const NodeId& peer, const proto::PeerLease& m) {
       if (!shape || !bundle) return;  // A peer that breaks the protocol gets no answer.
       asked_by_peers_[lease] = to_id<base::JobId>(m.job_id());
       return step(scheduler::PeerDemand{peer, m.request(), m.floor(), lease, to_id<WorkerId>(m.owner()), m.key(),
-                                        to_id<base::JobId>(m.job_id()), std::move(*shape), *bundle});
+                                        to_id<base::JobId>(m.job_id()), std::move(*shape), *bundle, m.priority(),
+                                        m.function(), m.retriable()});
     }
     case proto::PeerLease::GRANT:
       asked_of_peers_.erase(lease);
@@ -222,6 +223,15 @@ void LeaseDriver::from_gcs(const proto::BundleHold& m) {
   step(std::move(prepare));
 }
 
+// A group that is over is asked for again by whoever names it, and answered at once: nothing of it is kept.
+void LeaseDriver::group_news(const scheduler::GroupNews& news) {
+  if (news.over) {
+    watched_groups_.erase(news.group);
+    capturing_.erase(news.group);
+  }
+  step(news);
+}
+
 // A lease of this node's worker is granted once the worker runs where the lease says.  True: later.
 bool LeaseDriver::put_after_binding(const scheduler::LeaseOutput& output) {
   WorkerId worker;
@@ -243,7 +253,10 @@ bool LeaseDriver::put_after_binding(const scheduler::LeaseOutput& output) {
   WorkerBinding wanted;
   wanted.gpus = seat->pieces.gpus;
   if (seat->bundle) {
-    if (const auto* pieces = machine_.seats().pieces_of(seat->bundle)) wanted.pus = pieces->pus;
+    if (const auto* pieces = machine_.seats().pieces_of(seat->bundle)) {
+      wanted.pus = pieces->pus;
+      wanted.nic = pieces->nic;
+    }
     if (capturing_.contains(seat->bundle.group)) wanted.captured = seat->bundle.group;
   }
   const auto known = bindings_.find(worker);
@@ -373,6 +386,9 @@ void LeaseDriver::put_to_peer(scheduler::LeaseOutput&& output) {
           m.set_key(o.key);
           m.set_job_id(o.job.bytes());
           *m.mutable_shape() = cluster::to_proto(o.shape);
+          m.set_priority(o.priority);
+          m.set_function(o.function);
+          m.set_retriable(o.retriable);
           if (o.bundle) {
             m.set_placement_group(o.bundle.group.bytes());
             m.set_bundle(o.bundle.index);

@@ -21,8 +21,9 @@ namespace mobula::raylet {
 
 // What a worker is told before the lease is granted that it is for.  Equal ones need no telling.
 struct WorkerBinding {
-  base::CpuSet pus;                 // Of its bundle; empty: all of the node's.
-  std::vector<std::uint16_t> gpus;  // That are its alone, or shared.
+  base::CpuSet pus;                    // Of its bundle; empty: all of the node's.
+  std::vector<std::uint16_t> gpus;     // That are its alone, or shared.
+  std::optional<std::uint16_t> nic{};  // Of its bundle; else the raylet names the nearest of its GPUs.
   base::PlacementGroupId captured;
   bool operator==(const WorkerBinding&) const = default;
 };
@@ -55,6 +56,7 @@ class LeaseDriver {
   void from_peer(const base::NodeId& peer, const proto::PeerLease& message);
   void from_gcs(const proto::ActorLease& message);  // REQUEST and RELEASE.
   void from_gcs(const proto::BundleHold& message);  // PREPARE, COMMIT and RELEASE.
+  void group_news(const scheduler::GroupNews& news);
   void step(scheduler::LeaseInput input) { runner_.step(std::move(input)); }
   // A worker of the job is there, or could not be started.  The machine tries again for ever; owners here are told
   // after a while that their program does not start, and why, so that their tasks end in an error.

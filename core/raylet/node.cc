@@ -87,6 +87,7 @@ Result<std::unique_ptr<Node>> Node::create(os::EventLoop& loop, const cluster::R
 
 Node::~Node() {
   loop_.cancel(status_timer_);
+  memory_.reset();
   heartbeat_.reset();
   admission_.reset();
   early_members_.clear();
@@ -256,7 +257,7 @@ LeaseDriver::Ports Node::lease_ports() {
         const auto other = peers_->resolve(node);
         return other || node != os::host_name() ? other : id_;
       },
-      .node_name = [this](const NodeId& node) { return node == id_ ? options_.name : peers_->name_of(node); },
+      .node_name = [this](const NodeId& node) { return node_name(node); },
   };
 }
 
@@ -290,7 +291,7 @@ GcsLink::Events Node::gcs_events() {
           },
       .actor_changed = [this](const proto::ActorInfo& info) { watch_->changed(info); },
       .bundles = [this](const proto::BundleHold& message) { leases_->from_gcs(message); },
-      .group_changed = [this](const proto::GroupInfo& info) { leases_->step(cluster::to_news(info)); },
+      .group_changed = [this](const proto::GroupInfo& info) { leases_->group_news(cluster::to_news(info)); },
       .job_started = [this](const proto::JobInfo& job) { job_heard(job); },
       .job_ended = [this](
                        const proto::JobFinished& message,
@@ -395,6 +396,7 @@ Result<void> Node::join(Events events) {
   self.set_topology(topology_.encode());
   status_.set_store_bytes_total(options_.store_bytes);
   status_timer_ = loop_.after(kStatusEvery, [this] { publish_status(); });
+  watch_memory();
   return gcs_->connect(options_.gcs_address, channel_options(), self);
 }
 
@@ -404,6 +406,7 @@ void Node::over(const std::string& why, int code) {
 
 void Node::end(const std::string& why, std::function<void()> done) {
   over_ = true;
+  memory_.reset();
   admission_->close();
   proto::ClusterDown down;
   down.set_why(why);
@@ -457,9 +460,9 @@ void Node::watch_group(const base::PlacementGroupId& group) {
   query.set_group_id(group.bytes());
   gcs_->ask<proto::GroupInfo>(proto::SUBSCRIBE_GROUP, query, rpc::kNoDeadline,
                               [this, group](Result<proto::GroupInfo> info) {
-                                if (info) return leases_->step(cluster::to_news(*info));
+                                if (info) return leases_->group_news(cluster::to_news(*info));
                                 if (info.error().code != Code::kNotFound) return;
-                                leases_->step(scheduler::GroupNews{group, 1, {}, true, info.error().what});
+                                leases_->group_news({group, 1, {}, true, info.error().what});
                               });
 }
 
@@ -474,7 +477,7 @@ void Node::view_changed(const proto::ClusterView& view) {
       beside_us_.erase(other);
     }
     auto node = cluster::to_node_view(info);
-    if (node && node->node != id_) leases_->step(std::move(*node));
+    if (node) leases_->step(std::move(*node));
   }
 }
 
@@ -527,6 +530,8 @@ void Node::publish_status() {
   status_.set_store_bytes_used(stats.sealed_bytes);
   status_.set_store_bytes_total(stats.capacity);
   status_.set_workers(workers_ == nullptr ? 0 : static_cast<std::uint32_t>(workers_->workers().size()));
+  describe_waiting(status_);
+  if (workers_ != nullptr) measure();
   heartbeat_->set_status(status_);
 }
 

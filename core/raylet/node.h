@@ -23,10 +23,12 @@
 #include "core/raylet/lease_driver.h"
 #include "core/raylet/log_capture.h"
 #include "core/raylet/log_files.h"
+#include "core/raylet/memory_monitor.h"
 #include "core/raylet/peers.h"
 #include "core/raylet/program_store.h"
 #include "core/raylet/pull_driver.h"
 #include "core/raylet/store_service.h"
+#include "core/raylet/use_meter.h"
 #include "core/raylet/worker_host.h"
 #include "core/worker/spin_tokens.h"
 
@@ -89,6 +91,17 @@ class Node {
   void publish(std::uint64_t version, const base::Resources& available);
   void publish_status();
   std::string status_json() const;  // status.cc
+  // measured.cc
+  void watch_memory();
+  std::vector<scheduler::MemoryUser> memory_users() const;
+  void measure();
+  std::string use_json() const;
+  // waiting.cc
+  std::string who(const base::WorkerId& owner) const;
+  std::string waiting_json() const;
+  std::string held_json() const;
+  void describe_waiting(proto::Heartbeat& beat) const;
+  std::string node_name(const base::NodeId& node) const { return node == id_ ? options_.name : peers_->name_of(node); }
   // What tools ask of one node: answered here, or passed on to the node that is meant (questions.cc).
   void serve_questions(rpc::Rpc& rpc);
   template <class Query>
@@ -138,6 +151,8 @@ class Node {
   std::multimap<base::JobId, std::pair<std::shared_ptr<Client>, rpc::Responder>> early_members_;
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<Heartbeat> heartbeat_;
+  std::unique_ptr<MemoryMonitor> memory_;
+  UseMeter use_;
   os::EventLoop::Id status_timer_ = 0;
 };
 

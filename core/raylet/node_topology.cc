@@ -43,6 +43,9 @@ base::Result<void> Node::open_topology() {
   topology_is_ours_ = found->of_this_machine;
 
   labels_ = options_.labels;
+  if (const std::string type = topology_.accelerator_type(); !type.empty()) {
+    labels_.try_emplace(scheduler::kAcceleratorLabel, type);
+  }
   const std::string path = setting(options_, "topology_file");
   if (path.empty()) {
     const auto place = place_of_slurm();
@@ -77,6 +80,12 @@ void Node::bind(const base::WorkerId& worker, const WorkerBinding& binding, std:
     gpus += (gpus.empty() ? "" : ",") + (has_uuid ? topology_.gpus[gpu].uuid : std::to_string(gpu));
   }
   message.set_gpus(gpus);
+  std::optional<std::uint16_t> nic = binding.nic;
+  if (!nic && !binding.gpus.empty() && binding.gpus.front() < topology_.gpus.size()) {
+    const auto near = topology_.nics_near_gpu(binding.gpus.front());
+    if (!near.empty()) nic = near.front();
+  }
+  if (nic && *nic < topology_.nics.size()) message.set_nic(topology_.nics[*nic].name);
   if (!binding.captured.is_nil()) message.set_captured_group(binding.captured.bytes());
   rpc::Rpc* rpc = clients_.rpc(worker);
   if (rpc == nullptr) return done();

@@ -298,6 +298,7 @@ proto::ExitCause WorkerHost::cause_of(const Worker& worker, os::ExitStatus statu
   if (worker.killed_as != proto::ExitCause::UNKNOWN) {
     cause.set_kind(worker.killed_as);
     text += ": " + worker.killed_why;
+    cause.set_remedy(worker.killed_remedy);
   } else if (!worker.ready) {
     text += " before it was ready";
   }
@@ -338,11 +339,12 @@ void WorkerHost::ready(const WorkerId& id) {
   events_.ready(id, it->second.job);
 }
 
-void WorkerHost::kill(const WorkerId& id, proto::ExitCause::Kind kind, std::string why) {
+void WorkerHost::kill(const WorkerId& id, proto::ExitCause::Kind kind, std::string why, std::string remedy) {
   const auto it = workers_.find(id);
   if (it == workers_.end()) return;
   it->second.killed_as = kind;
   it->second.killed_why = std::move(why);
+  it->second.killed_remedy = std::move(remedy);
   const auto job = jobs_.find(it->second.job);
   if (it->second.pid != 0 && job != jobs_.end() && job->second.source != nullptr)
     job->second.source->kill(it->second.pid);

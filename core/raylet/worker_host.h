@@ -56,7 +56,7 @@ class WorkerHost {
   base::Result<void> registered(const proto::Register& worker, pid_t peer);
   void ready(const base::WorkerId& worker);  // It is in its task loop.
   // Kills it with its process group; its end is reported with this kind and reason.
-  void kill(const base::WorkerId& worker, proto::ExitCause::Kind kind, std::string why);
+  void kill(const base::WorkerId& worker, proto::ExitCause::Kind kind, std::string why, std::string remedy = {});
 
   struct Worker {
     base::JobId job;
@@ -67,7 +67,7 @@ class WorkerHost {
     bool ready = false;
     os::EventLoop::Id deadline = 0;
     proto::ExitCause::Kind killed_as = proto::ExitCause::UNKNOWN;
-    std::string killed_why;
+    std::string killed_why, killed_remedy;
   };
   const std::map<base::WorkerId, Worker>& workers() const { return workers_; }
   pid_t zygote_of(const base::JobId& job) const;  // 0: none.

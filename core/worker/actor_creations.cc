@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "core/worker/options_codec.h"
+
 namespace mobula::runtime {
 namespace {
 
@@ -12,20 +14,6 @@ using base::ErrorKind;
 using base::Result;
 
 constexpr auto kGcsTimeout = std::chrono::seconds(10);
-
-void fill(proto::ResourceSet& to, const base::Resources& from) {
-  for (const auto& [name, amount] : from.all()) (*to.mutable_units())[name] = amount.units;
-}
-
-void fill_strategy(proto::Strategy& to, const Strategy& from) {
-  if (std::holds_alternative<Spread>(from.kind)) to.set_kind(proto::Strategy::SPREAD);
-  if (const auto* affinity = std::get_if<NodeAffinity>(&from.kind)) {
-    to.set_kind(proto::Strategy::NODE_AFFINITY);
-    to.set_node(affinity->node);
-    to.set_soft(affinity->soft);
-  }
-  for (const auto& [key, selector] : from.labels) (*to.mutable_labels())[key] = selector;
-}
 
 // The actor whose constructor this call is.
 ActorId actor_of(const Task& task) { return ActorId::from_bytes(task.id.words.data()); }
@@ -92,11 +80,8 @@ void ActorCreations::describe(Creation& creation, const FunctionEntry& construct
   spec.set_ns(options.ns);
   spec.set_get_if_exists(options.get_if_exists);
   spec.set_detached(options.detached);
-  fill_strategy(*spec.mutable_strategy(), options.strategy);
-  if (!options.placement_group.is_nil()) {
-    spec.mutable_strategy()->set_placement_group(options.placement_group.bytes());
-    spec.mutable_strategy()->set_bundle(options.bundle);
-  }
+  fill(*spec.mutable_strategy(), options.strategy, options.placement_group, options.bundle);
+  for (const auto& [key, value] : options.labels) (*spec.mutable_labels())[key] = value;
 }
 
 // REQUIRES: the actor has a name, which keeps its creation until this has read the answer.

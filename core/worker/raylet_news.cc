@@ -115,6 +115,12 @@ void RayletNews::bind(const proto::Binding& message) {
     if (!bound) os::log(os::LogLevel::kWarn, "not bound: {}", bound.error().what);
   }
   if (message.sees_gpus()) ::setenv("CUDA_VISIBLE_DEVICES", message.gpus().c_str(), 1);
+  // For libraries that are told which NIC to use.
+  if (message.nic().empty()) {
+    ::unsetenv("MOBULA_NIC");
+  } else {
+    ::setenv("MOBULA_NIC", message.nic().c_str(), 1);
+  }
   p_.scopes.set_captured_group(
       base::PlacementGroupId::from_string(message.captured_group()).value_or(base::PlacementGroupId{}));
 }

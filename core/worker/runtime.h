@@ -44,8 +44,11 @@ struct NodeAffinity {
 };
 struct Spread {};
 struct Strategy {
-  std::variant<std::monostate, Spread, NodeAffinity> kind;  // monostate: pack, then spread.
-  std::map<std::string, std::string> labels;                // Selectors "v", "!v", "in(a,b)", "!in(a,b)".
+  std::variant<std::monostate, Spread, NodeAffinity> kind;    // monostate: pack, then spread.
+  std::map<std::string, std::string> labels;                  // Selectors "v", "!v", "in(a,b)", "!in(a,b)".
+  std::vector<std::map<std::string, std::string>> fallbacks;  // Instead of `labels`, in turn.
+  std::map<std::string, std::string> beside;                  // Selectors on the labels of the actors of a node.
+  int priority = 0;
   bool operator==(const Strategy&) const = default;
 };
 inline bool operator==(const NodeAffinity& a, const NodeAffinity& b) { return a.node == b.node && a.soft == b.soft; }
@@ -80,6 +83,7 @@ struct ActorSpecOptions {
   Strategy strategy;
   base::PlacementGroupId placement_group;
   int bundle = -1;
+  std::map<std::string, std::string> labels;  // Its own.
 };
 
 // A counted handle to an actor; the actor ends when the last one in any process is gone, unless detached.

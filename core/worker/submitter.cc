@@ -7,6 +7,7 @@
 
 #include "core/os/event_loop.h"
 #include "core/os/log.h"
+#include "core/worker/options_codec.h"
 
 namespace mobula::runtime {
 namespace {
@@ -50,20 +51,6 @@ std::string seconds(base::Duration d) {
   return text.data();
 }
 
-void fill(proto::ResourceSet& to, const base::Resources& from) {
-  for (const auto& [name, amount] : from.all()) (*to.mutable_units())[name] = amount.units;
-}
-
-void fill(proto::Strategy& to, const Strategy& from) {
-  if (std::holds_alternative<Spread>(from.kind)) to.set_kind(proto::Strategy::SPREAD);
-  if (const auto* affinity = std::get_if<NodeAffinity>(&from.kind)) {
-    to.set_kind(proto::Strategy::NODE_AFFINITY);
-    to.set_node(affinity->node);
-    to.set_soft(affinity->soft);
-  }
-  for (const auto& [key, selector] : from.labels) (*to.mutable_labels())[key] = selector;
-}
-
 }  // namespace
 
 Submitter::Submitter(Engine& engine, Calls& calls, Links& links, RayletLink& raylet)
@@ -85,6 +72,7 @@ void Submitter::submit(const FunctionEntry& function, OptionsHandle options, con
                        Arguments&& arguments, std::span<ObjectRef> out) {
   Task& task = calls_.make(function, id, std::move(arguments), out);
   task.options = options;
+  remember_function(options, function);
   task.retries = max_retries(task);
   start(task);
 }
@@ -202,12 +190,9 @@ void Submitter::set_demand(const scheduler::SetDemand& demand) {
   request.set_sequence(demand.seq);
   request.set_want(demand.want);
   fill(*request.mutable_shape(), options.resources);
-  fill(*request.mutable_strategy(), options.strategy);
-  if (!options.placement_group.is_nil()) {
-    request.mutable_strategy()->set_placement_group(options.placement_group.bytes());
-    request.mutable_strategy()->set_bundle(options.bundle);
-  }
-  request.set_function(options.name);
+  fill(*request.mutable_strategy(), options.strategy, options.placement_group, options.bundle);
+  request.set_function(what_runs(demand.key));
+  request.set_retriable(options.max_retries != 0);
   raylet_.rpc().ask<proto::Empty>(proto::DEMAND, request, std::chrono::seconds(5),
                                   [this, demand](base::Result<proto::Empty> reply) {
                                     if (reply) run(scheduler::DemandAcked{demand.key, demand.seq});
@@ -230,6 +215,26 @@ void Submitter::return_lease(const scheduler::ReturnLease& give_back) {
                                   [this, id = give_back.lease](base::Result<proto::Empty> reply) {
                                     if (reply) run(scheduler::ReturnAcked{id});
                                   });
+}
+
+// For people: the name that the options give, or the functions that were called with them.
+std::string Submitter::what_runs(scheduler::KeyIndex key) const {
+  if (!options_[key].name.empty()) return options_[key].name;
+  const auto it = functions_.find(key);
+  std::string out;
+  if (it == functions_.end()) return out;
+  for (const FunctionEntry* function : it->second) out += (out.empty() ? "" : ", ") + function_name(*function);
+  return it->second.size() == kFunctionsNamed ? out + ", ..." : out;
+}
+
+// Few of them: a name in a report, not a census.
+void Submitter::remember_function(OptionsHandle key, const FunctionEntry& function) {
+  if (last_function_ == std::pair(key, &function)) return;
+  last_function_ = {key, &function};
+  auto& known = functions_[key];
+  if (known.size() < kFunctionsNamed && std::find(known.begin(), known.end(), &function) == known.end()) {
+    known.push_back(&function);
+  }
 }
 
 ErrorInfo Submitter::no_time_error(const Task& task) const {

@@ -67,6 +67,8 @@ class Submitter final : public CallTracker {
   void set_demand(const scheduler::SetDemand& demand);
   void return_lease(const scheduler::ReturnLease& give_back);
   void fail(const scheduler::Fail& fail);
+  std::string what_runs(scheduler::KeyIndex key) const;
+  void remember_function(OptionsHandle key, const FunctionEntry& function);
   ErrorInfo no_time_error(const Task& task) const;
   void lose_worker(std::uint32_t handle);
   void arm_timer();
@@ -84,6 +86,9 @@ class Submitter final : public CallTracker {
   std::vector<Lease> leases_;            // By worker handle.
   std::vector<std::uint32_t> free_leases_;
   std::unordered_map<base::LeaseId, std::uint32_t> lease_handles_;
+  static constexpr std::size_t kFunctionsNamed = 4;
+  std::unordered_map<OptionsHandle, std::vector<const FunctionEntry*>> functions_;
+  std::pair<OptionsHandle, const FunctionEntry*> last_function_{};
   std::unordered_map<scheduler::KeyIndex, ErrorInfo> unschedulable_;
   std::optional<base::Time> ends_at_;       // Of the cluster.
   std::optional<ErrorInfo> down_;           // The cluster is gone: nothing is decided any more.

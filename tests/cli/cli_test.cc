@@ -129,7 +129,10 @@ struct Held {
   std::string text;
 };
 
-Held hold() {
+Held hold(std::vector<std::string> command = {kApp, "hold"}) {
+  std::vector<char*> argv;
+  for (std::string& word : command) argv.push_back(word.data());
+  argv.push_back(nullptr);
   std::array<int, 2> ends{};
   EXPECT_EQ(::pipe(ends.data()), 0);
   Held held;
@@ -138,7 +141,7 @@ Held hold() {
     ::dup2(ends[1], 1);
     ::close(ends[0]);
     ::close(ends[1]);
-    ::execl(kApp.c_str(), "app", "hold", nullptr);
+    ::execv(argv[0], argv.data());
     ::_exit(1);
   }
   ::close(ends[1]);
@@ -233,10 +236,47 @@ TEST_F(CliTest, a_session_whose_processes_are_gone_is_never_mistaken_for_another
   ::waitpid(innocent, nullptr, 0);
 }
 
+// What `command` prints once that has `words`; the last print when that does not come in time.
+std::string shell_until(const std::string& command, const std::string& words) {
+  std::string out;
+  for (int i = 0; i < 100 && out.find(words) == std::string::npos; ++i) {
+    if (i != 0) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    out = shell(command).out;
+  }
+  return out;
+}
+
+TEST_F(CliTest, why_names_what_is_short_who_holds_it_and_the_nearest_node) {
+  const std::string cluster = start_head();
+  EXPECT_THAT(shell(kMobula + " why").out, HasSubstr("nothing waits"));
+  Held held = hold({kMobula, "submit", "--", kApp, "crowd"});
+  const std::string all = shell_until(kMobula + " why", "placement group gang");
+  EXPECT_THAT(all, HasSubstr("1 of driver " + std::to_string(held.pid)));
+  EXPECT_THAT(all, HasSubstr("task where"));
+  EXPECT_THAT(all, HasSubstr("priority 3"));
+  EXPECT_THAT(all, HasSubstr("short of: cpus=1 wanted, none free there"));
+  EXPECT_THAT(all, HasSubstr("nearest node: n0"));
+  EXPECT_THAT(all, HasSubstr("held there: cpus=2 by actor Parrot"));
+  EXPECT_THAT(all, HasSubstr("actor Parrot late is PENDING and wants cpus=1"));
+  EXPECT_THAT(shell(kMobula + " why polly").out, HasSubstr("actor Parrot polly is ALIVE; it waits for nothing"));
+  EXPECT_THAT(shell(kMobula + " why late").out, HasSubstr("cpus=1 wanted"));
+  EXPECT_EQ(shell(kMobula + " why nobody").code, 1);
+  const auto found = json::parse(shell(kMobula + " why where --json").out);
+  ASSERT_EQ(found["tasks"].size(), 1u);
+  EXPECT_EQ(found["tasks"][0]["held_by"][0]["resources"]["cpus"], 2);
+  EXPECT_TRUE(found["actors"].empty());
+  const std::string status = shell_until(kMobula + " status", "for tasks");
+  EXPECT_THAT(status, HasSubstr("1 workers with cpus=1 for tasks"));
+  EXPECT_THAT(status, HasSubstr("placement group gang: "));
+  ::kill(held.pid, SIGKILL);
+  (void)wait_for_end(held);
+  EXPECT_EQ(shell(kMobula + " stop " + cluster).code, 0);
+}
+
 TEST_F(CliTest, what_reports_gives_json_that_parses) {
   const std::string cluster = start_head();
-  for (const char* command :
-       {"status", "list nodes", "list workers", "list actors", "list jobs", "logs", "doctor", "config", "version"}) {
+  for (const char* command : {"status", "list nodes", "list workers", "list actors", "list jobs", "why", "logs",
+                              "doctor", "config", "version"}) {
     const auto said = shell(kMobula + " " + command + " --json 2>/dev/null");
     EXPECT_FALSE(json::parse(said.out, nullptr, false).is_discarded()) << command << ": " << said.out;
   }

@@ -44,8 +44,21 @@ int speak(const std::string& how, char** argv) {
   return 0;
 }
 
+// An actor that holds both CPUs of the node, and work of each kind that waits for it.
+int crowd() {
+  auto polly = mobula::actor<Parrot>.with({.cpus = 2, .name = "polly"})();
+  mobula::method<&Parrot::pid>(polly).get();
+  auto task = mobula::remote<&where>.with({.priority = 3})();
+  auto late = mobula::actor<Parrot>.with({.cpus = 1, .name = "late"})();
+  [[maybe_unused]] const auto group = mobula::placement_group({{.cpus = 2}}, {.name = "gang"});
+  std::cout << "holding" << std::endl;
+  ::pause();
+  return 0;
+}
+
 int main(int argc, char** argv) {
   auto session = mobula::init(argc, argv);
+  if (argc > 1 && std::string(argv[1]) == "crowd") return crowd();
   if (argc > 3) return speak(argv[1], argv);
   std::cout << "pid of a worker: " << mobula::remote<&where>().get() << "\n";
   if (argc > 1 && std::string(argv[1]) == "hold") {

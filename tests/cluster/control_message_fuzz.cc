@@ -106,8 +106,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 6: with<proto::ActorInfo>(input, [](const auto& m) { read_error(m.error()); }); break;
     case 7: {
       const std::string key(input.until('='));
-      const auto rule = cluster::to_label_rule(key, std::string(input.text()));
-      if (rule) fuzz::require(rule->key == key);
+      const auto rule = scheduler::parse_label_rule(key, std::string(input.text()));
+      if (rule) fuzz::require(rule->key == key && !rule->to_string().empty());
       break;
     }
   }

@@ -271,6 +271,34 @@ int out_of_memory() {
   return remote<&add>(1, 2).get(kSoon) == 3 ? 0 : fail("a wrong sum");
 }
 
+// Slowly enough that the raylet sees it coming.
+int take_memory_slowly() {
+  std::vector<std::vector<char>> taken;
+  while (taken.size() < 512) {
+    taken.emplace_back(4u << 20, 'x');
+    std::this_thread::sleep_for(5ms);
+  }
+  return static_cast<int>(taken.size());
+}
+int take_memory_slowly_once(const std::string& gate) { return note(gate) == 0 ? take_memory_slowly() : 2; }
+struct SlowGlutton {
+  int eat() { return take_memory_slowly(); }
+};
+
+int memory_monitor() {
+  say("task: " + report_of(remote<&take_memory_slowly>.with({.max_retries = 0})()));
+  const Gate gate;
+  say("retried: " + report_of(remote<&take_memory_slowly_once>.with({.max_retries = 1})(gate.path())));
+  const auto glutton = actor<SlowGlutton>();
+  say("actor: " + report_of(glutton.at<&SlowGlutton::eat>()()));
+  // What is not run again lives while something is that is.
+  const Gate once;
+  auto keeper = actor<Counter>();
+  say("keeper: " + std::to_string(keeper.at<&Counter::add>()(1).get(kSoon)));
+  say("retried beside it: " + report_of(remote<&take_memory_slowly_once>.with({.max_retries = 1})(once.path())));
+  return keeper.at<&Counter::add>()(1).get(kSoon) == 2 ? 0 : fail("the keeper was ended");
+}
+
 std::size_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
   std::size_t total = 0, resident = 0;
@@ -312,6 +340,7 @@ int play(const std::string& scenario) {
                                                           {"stop_worker", &stop_worker},
                                                           {"few_descriptors", &few_descriptors},
                                                           {"actors_without_room", &actors_without_room},
+                                                          {"memory_monitor", &memory_monitor},
                                                           {"out_of_memory", &out_of_memory},
                                                           {"a_bit_of_all", &a_bit_of_all},
                                                           {"disk_fills_up", &disk_fills_up},

@@ -159,7 +159,8 @@ TEST_F(Deaths, with_few_processes_actors_without_a_worker_are_errors_that_name_t
 TEST_F(Deaths, what_the_kernel_kills_for_want_of_memory_is_out_of_memory_with_numbers) {
   ControlGroup group(ControlGroup::Limit::kMemoryBytes, 384u << 20);
   if (group.path().empty()) GTEST_SKIP() << "NOT TESTED, no group with a limit on memory: " << group.why_not();
-  ChildDriver driver("out_of_memory", {"MOBULA_STORE_BYTES=32MiB"}, [&group] { group.enter(); });
+  ChildDriver driver("out_of_memory", {"MOBULA_STORE_BYTES=32MiB", "MOBULA_MEMORY_MONITOR=0"},
+                     [&group] { group.enter(); });
   EXPECT_EQ(driver.wait_exit(90s), 0) << driver.output();
   const std::string& out = driver.output();
   EXPECT_THAT(out, HasSubstr("\nactor: OutOfMemory: "));
@@ -168,6 +169,24 @@ TEST_F(Deaths, what_the_kernel_kills_for_want_of_memory_is_out_of_memory_with_nu
   EXPECT_THAT(out, HasSubstr("MiB resident at most"));
   EXPECT_THAT(out, HasSubstr("\nretried: 2"));
   EXPECT_THAT(out, HasSubstr("\nkilled by hand: WorkerDied: "));
+  EXPECT_THAT(leftovers(), IsEmpty());
+  EXPECT_TRUE(group.remove());
+}
+
+TEST_F(Deaths, the_raylet_ends_a_worker_before_the_kernel_does_and_says_the_numbers) {
+  ControlGroup group(ControlGroup::Limit::kMemoryBytes, 512u << 20);
+  if (group.path().empty()) GTEST_SKIP() << "NOT TESTED, no group with a limit on memory: " << group.why_not();
+  ChildDriver driver("memory_monitor", {"MOBULA_STORE_BYTES=32MiB", "MOBULA_MEMORY_MONITOR=75"},
+                     [&group] { group.enter(); });
+  EXPECT_EQ(driver.wait_exit(90s), 0) << driver.output();
+  const std::string& out = driver.output();
+  EXPECT_THAT(out, HasSubstr("task: OutOfMemory: "));
+  EXPECT_THAT(out, HasSubstr("the memory was nearly full: "));
+  EXPECT_THAT(out, HasSubstr(" of 512 MiB were in use (memory_monitor = 75); it held "));
+  EXPECT_THAT(out, HasSubstr("\nretried: 2"));
+  EXPECT_THAT(out, HasSubstr("\nactor: OutOfMemory: "));
+  EXPECT_THAT(out, HasSubstr("\nretried beside it: 2"));
+  EXPECT_THAT(out, Not(HasSubstr("OOM killer"))) << "the kernel came first";
   EXPECT_THAT(leftovers(), IsEmpty());
   EXPECT_TRUE(group.remove());
 }

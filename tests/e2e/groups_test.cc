@@ -228,6 +228,64 @@ TEST(Groups, give_each_task_the_gpus_of_its_lease) {
   remove(one);
 }
 
+struct Cache {
+  std::string where() const { return context().node; }
+};
+
+TEST(Choice, by_labels_that_no_node_has_is_refused_with_the_label_and_the_nearest_node) {
+  try {
+    (void)remote<&where>.with({.labels = {{"mobula.topology/switch", "s7"}}})().get(kSoon);
+    ADD_FAILURE() << "it ran";
+  } catch (const Unschedulable& error) {
+    EXPECT_THAT(error.report(), HasSubstr("label mobula.topology/switch in(s7) wanted, \"s"));
+    EXPECT_THAT(error.report(), HasSubstr("nearest node"));
+  }
+  const auto member = actor<Member>.with({.labels = {{"mobula.topology/switch", "!exists"}}})();
+  EXPECT_THROW((void)member.at<&Member::where>()().get(kSoon), Unschedulable);
+  const auto group = placement_group({{.cpus = 1}}, {.labels = {{"mobula.topology/switch", "s7"}}});
+  EXPECT_THROW((void)group.wait(kSoon), Unschedulable);
+  EXPECT_THROW((void)remote<&where>.with({.labels = {{"zone", "in(a"}}}), InvalidArgument);
+  EXPECT_THROW((void)placement_group({{}}, {.labels = {{"zone", ""}}}), InvalidArgument);
+}
+
+TEST(Choice, takes_fallbacks_in_turn) {
+  const auto node = remote<&where>
+                        .with({.labels = {{"mobula.topology/switch", "s7"}},
+                               .fallbacks = {{{"mobula.topology/switch", "s8"}}, {{"mobula.topology/switch", "s1"}}}})()
+                        .get(kSoon);
+  EXPECT_EQ(switch_of(node), 1);
+}
+
+TEST(Choice, a_task_that_no_bundle_could_ever_hold_is_refused_at_once) {
+  const auto group = placement_group({{.cpus = 1}, {.cpus = 2}});
+  try {
+    (void)remote<&where>.with({.cpus = 3, .placement_group = group})().get(kSoon);
+    ADD_FAILURE() << "it ran";
+  } catch (const Unschedulable& error) {
+    EXPECT_THAT(error.report(), HasSubstr("bundle 1: cpus=3 wanted, cpus=2 in it"));
+  }
+  EXPECT_THROW((void)remote<&where>.with({.placement_group = group, .bundle = 5})().get(kSoon), Unschedulable);
+  const auto member = actor<Member>.with({.gpus = 1, .placement_group = group})();
+  EXPECT_THROW((void)member.at<&Member::where>()().get(kSoon), Unschedulable);
+  remove(group);
+}
+
+TEST(Choice, beside_actors_follows_their_labels) {
+  std::set<std::string> apart;
+  std::vector<ActorHandle<Cache>> caches;
+  for (int i = 0; i < 4; ++i) {
+    caches.push_back(actor<Cache>.with({.beside = {{"role", "!cache"}}, .actor_labels = {{"role", "cache"}}})());
+  }
+  for (const auto& cache : caches) apart.insert(cache.at<&Cache::where>()().get(kSoon));
+  EXPECT_EQ(apart.size(), 4u);
+  const auto model =
+      actor<Cache>.with({.labels = {{"mobula.topology/switch", "s1"}}, .actor_labels = {{"model", "llama"}}})();
+  const std::string there = model.at<&Cache::where>()().get(kSoon);
+  EXPECT_EQ(remote<&where>.with({.beside = {{"model", "llama"}}})().get(kSoon), there);
+  const auto user = actor<Member>.with({.beside = {{"model", "llama"}}})();
+  EXPECT_EQ(user.at<&Member::where>()().get(kSoon), there);
+}
+
 // Alone: it takes a node away.
 TEST(RayletKilled, its_bundles_are_placed_anew_and_the_others_stay) {
   const auto group = placement_group({{.cpus = 2}, {.cpus = 2}, {.cpus = 2}}, {.placement = Placement::strict_spread});

@@ -257,6 +257,51 @@ TEST_F(ActorTest, WhatNoNodeCouldServeIsDeadAtOnceAndSaysWhy) {
   EXPECT_NE(machine.find(kActor)->cause.find("gpus=4 wanted"), std::string::npos);
 }
 
+TEST_F(ActorTest, ActorsThatWillNotLiveBesideTheirLikesAreSpreadAndTheNodesLabelsAreTold) {
+  node(0, kB, 1, NodeState::kAlive);
+  std::vector<base::NodeId> nodes;
+  std::vector<NodeActors> told;
+  for (std::uint64_t n = 10; n < 13; ++n) {
+    auto r = spec(id<base::ActorId>(n));
+    r.shape = {};
+    r.labels = {{"role", "cache"}};
+    r.strategy.beside = {*parse_label_rule("role", "!cache")};
+    const auto outputs = step(1, r);
+    for (const ActorLease& lease : all<ActorLease>(outputs)) nodes.push_back(lease.node);
+    for (const NodeActors& labels : all<NodeActors>(outputs)) told.push_back(labels);
+  }
+  ASSERT_EQ(nodes.size(), 2u) << "the third waits";
+  EXPECT_NE(nodes[0], nodes[1]);
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_TRUE(told[0].labels.contains({"role", "cache"}));
+  EXPECT_NE(machine.wait_of(at(2), id<base::ActorId>(12))->what.find("role !in(cache)"), std::string::npos);
+  // One of them goes: its label with it, and the third takes its place.
+  const auto freed = step(300, KillActor{id<base::ActorId>(10)});
+  ASSERT_EQ(all<NodeActors>(freed).size(), 2u) << "one leaves, the other comes";
+  EXPECT_TRUE(all<NodeActors>(freed)[0].labels.empty());
+  const auto third = all<ActorLease>(freed);
+  ASSERT_EQ(third.size(), 1u);
+  EXPECT_EQ(third[0].node, nodes[0]);
+}
+
+TEST_F(ActorTest, TheHigherPriorityIsPlacedFirst) {
+  auto both = res({{"cpus", 2}});
+  auto first = spec(id<base::ActorId>(10));
+  first.shape = both;
+  const auto holder = lease_of(step(0, first));
+  step(0, ActorGrant{kA, holder.lease, first.actor, id<base::WorkerId>(9), ""});
+  node(1, kA, 2, NodeState::kSuspect);  // Nobody is asked meanwhile.
+  for (std::uint64_t n = 11; n < 13; ++n) {
+    auto r = spec(id<base::ActorId>(n));
+    r.shape = both;
+    r.strategy.priority = n == 12 ? 1 : 0;
+    EXPECT_TRUE(all<ActorLease>(step(2, r)).empty());
+  }
+  const auto asked = all<ActorLease>(node(3, kA, 3, NodeState::kAlive));
+  ASSERT_FALSE(asked.empty());
+  EXPECT_EQ(asked[0].actor, id<base::ActorId>(12));
+}
+
 TEST_F(ActorTest, ActorsWithoutCpusAreSharedOutByCount) {
   node(0, kB, 1, NodeState::kAlive);
   std::map<base::NodeId, int> count;

@@ -162,6 +162,44 @@ TEST_F(LeaseTest, TheAnswerUnschedulableIsRepeatedUntilTheOwnersNextWordAndTaken
   EXPECT_TRUE(all<Unschedulable>(tick(3000)).empty());
 }
 
+DemandSet urgent(const base::WorkerId& owner, std::int32_t priority, std::uint32_t want = 1) {
+  DemandSet demand{owner, 0, kJob, res({{"cpus", 1}}), {}, want, 1};
+  demand.strategy.priority = priority;
+  return demand;
+}
+
+TEST_F(LeaseTest, TheHigherPriorityIsServedFirstThoughItCameLast) {
+  const auto grants = two_grants(kOwner);
+  const auto low = id<base::WorkerId>(20), high = id<base::WorkerId>(21);
+  step(1, urgent(low, 0));
+  step(2, urgent(high, 5));
+  const auto next = all<Grant>(step(3, LeaseReturned{kOwner, grants[0].lease}));
+  ASSERT_EQ(next.size(), 1u);
+  EXPECT_EQ(next[0].owner, high);
+}
+
+TEST_F(LeaseTest, AWaitGrowsThePriorityUntilItIsServed) {
+  const auto grants = two_grants(kOwner);
+  const auto low = id<base::WorkerId>(20), high = id<base::WorkerId>(21);
+  step(1, urgent(low, 0));
+  for (int ms = 1'000; ms < 31'000; ms += 1'000) tick(ms);
+  step(31'002, urgent(high, 2));
+  const auto next = all<Grant>(step(31'003, LeaseReturned{kOwner, grants[0].lease}));
+  ASSERT_EQ(next.size(), 1u);
+  EXPECT_EQ(next[0].owner, low);
+}
+
+TEST_F(LeaseTest, LeasesOfAHigherPriorityAreNotRecalledForALowerOneAndThoseOfALowerOneAre) {
+  step(0, urgent(kOwner, 3, 2));
+  std::vector<Grant> grants = all<Grant>(worker(0));
+  for (const Grant& g : all<Grant>(worker(0))) grants.push_back(g);
+  ASSERT_EQ(grants.size(), 2u);
+  step(1, urgent(id<base::WorkerId>(20), 0));
+  EXPECT_TRUE(all<Recall>(tick(500)).empty());
+  step(501, urgent(id<base::WorkerId>(21), 4));
+  EXPECT_EQ(all<Recall>(tick(600)).size(), 1u);
+}
+
 TEST_F(LeaseTest, AFullNodeAsksAPeerOncePerSlotAndPassesTheGrantOn) {
   two_grants(kOwner);
   peer_joins(1);

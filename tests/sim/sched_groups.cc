@@ -69,6 +69,7 @@ void World::to_groups(GroupInput input) {
 GroupNews World::news_of(const GroupView& view) const {
   GroupNews news{view.group, view.version, {}, view.is_over(), view.why};
   for (const PlacedBundle& b : view.placed) news.places[b.bundle] = b.node;
+  news.shapes = view.wish.bundles;
   return news;
 }
 

@@ -210,6 +210,8 @@ void World::route_gcs(ActorOutput output) {
     lossy([this, m = *m] {
       if (Process* w = process(m.worker)) start_actor(*w, m);
     });
+  } else if (const auto* m = std::get_if<NodeActors>(&output)) {
+    to_membership(NodeLabelled{m->node, m->labels});
   }
 }
 

@@ -68,6 +68,22 @@ class LabelView {
   const std::map<std::string, std::string>* map_ = nullptr;
 };
 
+// A view of alternatives, each a list of label selectors: {{{"zone", "b"}}, {{"zone", "c"}, {"ssd", "exists"}}}.
+class FallbackView {
+ public:
+  FallbackView() = default;
+  FallbackView(std::initializer_list<LabelView> list) : list_(list.begin(), list.size()) {}
+  FallbackView(const std::vector<LabelView>& list) : list_(list) {}
+  template <class F>
+  void for_each(F&& f) const {
+    for (const LabelView& labels : list_) f(labels);
+  }
+  bool empty() const { return list_.empty(); }
+
+ private:
+  std::span<const LabelView> list_;
+};
+
 enum class Lifetime : std::uint8_t {
   job,       // Ends with its last handle, at the latest with its job.
   detached,  // Lives until it is killed.
@@ -118,15 +134,19 @@ struct RuntimeEnv {
 struct TaskOptions {
   double cpus = 1;
   double gpus = 0;
-  std::size_t memory = 0;  // Bytes.
+  std::string_view accelerator_type{};  // "H100": what the node's label mobula.node/accelerator says.
+  std::size_t memory = 0;               // Bytes.
   ResourceView resources{};
   int max_retries = 3;  // When its worker died; -1: for ever.
   bool retry_exceptions = false;
   std::string_view name{};
-  LabelView labels{};
+  LabelView labels{};        // Selectors on the labels of the node.
+  FallbackView fallbacks{};  // Instead of `labels`, in turn, where no such node has room.
+  LabelView beside{};        // Selectors on the labels of the actors that live on the node now.
   Scheduling scheduling{};
   PlacementGroupView placement_group{};
-  int bundle = -1;  // Of the placement group; -1: any.
+  int bundle = -1;   // Of the placement group; -1: any.
+  int priority = 0;  // -1000 to 1000; higher ones are served first, and get workers of lower ones when those pause.
   std::optional<std::chrono::nanoseconds> estimate{};
   Isolation isolation = Isolation::shared;
   RuntimeEnv runtime_env{};
@@ -135,6 +155,7 @@ struct TaskOptions {
 struct ActorOptions {
   double cpus = 0;  // Held while the actor lives.  As in Ray an actor holds none unless told so.
   double gpus = 0;
+  std::string_view accelerator_type{};
   std::size_t memory = 0;
   ResourceView resources{};
   int max_restarts = 0;      // -1: for ever.
@@ -145,9 +166,13 @@ struct ActorOptions {
   std::string_view ns{};  // Empty: the job's own.
   Lifetime lifetime = Lifetime::job;
   LabelView labels{};
+  FallbackView fallbacks{};
+  LabelView beside{};
+  LabelView actor_labels{};  // Its own, which the `beside` of others selects.
   Scheduling scheduling{};
   PlacementGroupView placement_group{};
   int bundle = -1;
+  int priority = 0;
   std::optional<std::chrono::nanoseconds> estimate{};
   Isolation isolation = Isolation::shared;
   RuntimeEnv runtime_env{};
@@ -158,6 +183,7 @@ struct GroupOptions {
   int size = 1;
   double cpus = 0;
   double gpus = 0;
+  std::string_view accelerator_type{};
   std::size_t memory = 0;
   ResourceView resources{};
   Placement placement = Placement::pack;
@@ -170,9 +196,13 @@ struct GroupOptions {
   std::string_view ns{};
   Lifetime lifetime = Lifetime::job;
   LabelView labels{};
+  FallbackView fallbacks{};
+  LabelView beside{};
+  LabelView actor_labels{};
   Scheduling scheduling{};
   PlacementGroupView placement_group{};
   int bundle = -1;
+  int priority = 0;
   std::optional<std::chrono::nanoseconds> estimate{};
   Isolation isolation = Isolation::shared;
   RuntimeEnv runtime_env{};

@@ -212,6 +212,7 @@ void ActorMachine::on(base::Time now, GroupNews&& e, Out& out) {
 void ActorMachine::on(base::Time now, NodeView&& e, Out& out) {
   e.actors = actors_of(e.node);  // Nobody knows better.
   if (!view_.apply(e)) return;
+  reload(e.node);
   place_at_ = now;  // There may be room now.
   if (e.state != NodeState::kDead) return;
   std::erase_if(releases_, [&](const auto& r) {
@@ -238,6 +239,7 @@ void ActorMachine::on(base::Time now, NodeView&& e, Out& out) {
   }
   senders_.erase(e.node);
   placed_.erase(e.node);
+  reload(e.node);
   labels_.erase(e.node);
 }
 

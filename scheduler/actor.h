@@ -137,8 +137,11 @@ class ActorMachine {
   void count_labels(const Actor& actor, int change, Out& out);
   void place_waiting(base::Time now, Out& out);
   bool place(base::Time now, Actor& actor, Out& out);
-  std::optional<base::NodeId> choose(base::Time now, const Actor& actor) const;
-  std::optional<base::NodeId> choose_among(base::Time now, const Actor& actor, const ClusterView::Wish& wish) const;
+  std::optional<base::NodeId> choose(base::Time now, const Actor& actor);
+  std::optional<base::NodeId> choose_among(base::Time now, const Actor& actor, const ClusterView::Wish& wish);
+  std::optional<base::NodeId> least_loaded(base::Time now, const Actor& actor, const ClusterView::Wish& wish) const;
+  std::int64_t load_of(const NodeView& view) const;
+  void reload(const base::NodeId& node);
   void ask(base::Time now, const Actor& actor, Out& out);
   void start(base::Time now, const Actor& actor, Out& out);
   void leave_lease(base::Time now, Actor& actor, StopMode mode, Out& out);  // Releases it; the worker ends.
@@ -166,6 +169,9 @@ class ActorMachine {
   std::map<std::pair<std::int32_t, std::uint64_t>, base::ActorId> placing_;  // The highest priority first, by ticket.
   std::map<base::NodeId, std::size_t> placed_;  // Actors asked for or running on each node.
   std::map<base::NodeId, std::map<std::pair<std::string, std::string>, std::size_t>> labels_;  // Of these, counted.
+  // What one more actor would make of each node's load, for actors without cpus.
+  std::map<base::NodeId, std::int64_t> loads_;
+  std::set<std::pair<std::int64_t, base::NodeId>> by_load_;
   std::map<base::NodeId, base::RequestSender> senders_;
   std::map<base::LeaseId, Release> releases_;  // Not yet confirmed.
   base::Timers<base::ActorId> timers_;

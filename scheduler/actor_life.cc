@@ -103,13 +103,14 @@ bool ActorMachine::place(base::Time now, Actor& actor, Out& out) {
   actor.lease = base::LeaseId::from_words(origin_, ~origin_, next_lease_++, 1);
   actor.request = sender(*node).issue();
   ++placed_[*node];
+  reload(*node);
   count_labels(actor, 1, out);
   view_.assume(now, *node, actor.shape);
   ask(now, actor, out);
   return true;
 }
 
-std::optional<base::NodeId> ActorMachine::choose(base::Time now, const Actor& actor) const {
+std::optional<base::NodeId> ActorMachine::choose(base::Time now, const Actor& actor) {
   ClusterView::Wish wish{actor.shape, actor.strategy, actor.owner_node, std::nullopt, &actor.starts.round};
   if (const auto node = choose_among(now, actor, wish)) return node;
   if (actor.starts.round.empty()) return std::nullopt;
@@ -119,24 +120,51 @@ std::optional<base::NodeId> ActorMachine::choose(base::Time now, const Actor& ac
 
 // Shapes without cpus never fill a node: such actors go where the fewest actors per cpu are.
 std::optional<base::NodeId> ActorMachine::choose_among(base::Time now, const Actor& actor,
-                                                       const ClusterView::Wish& wish) const {
+                                                       const ClusterView::Wish& wish) {
   const bool affine = std::holds_alternative<NodeAffinity>(actor.strategy.placement);
   if (affine || actor.shape.get("cpus").units != 0) return view_.pick(now, wish);
+  return least_loaded(now, actor, wish);
+}
+
+std::optional<base::NodeId> ActorMachine::least_loaded(base::Time now, const Actor& actor,
+                                                       const ClusterView::Wish& wish) const {
+  // How far down a node is, when it could take it.
+  const auto preference = [&](const base::NodeId& id) {
+    const NodeView* view = view_.find(id);
+    const bool could = view && view_.could_take(now, *view, wish);
+    return could ? actor.strategy.preference(id, view->labels) : std::nullopt;
+  };
+  const auto home = loads_.find(actor.owner_node);
   std::optional<base::NodeId> best;
-  std::tuple<std::size_t, std::int64_t, bool> least;
-  for (const auto& [id, view] : view_.nodes()) {
-    if (!view_.could_take(now, view, wish)) continue;
-    const auto it = placed_.find(id);
-    const auto count = static_cast<std::int64_t>(it == placed_.end() ? 0 : it->second) + 1;
-    const std::int64_t load =
-        count * base::Amount::kPerOne * 1000 / std::max<std::int64_t>(view.total.get("cpus").units, 1);
-    const std::size_t preference = *actor.strategy.preference(id, view.labels);
-    const std::tuple<std::size_t, std::int64_t, bool> rank{preference, load, id != actor.owner_node};
-    if (best && least <= rank) continue;
-    best = id;
-    least = rank;
+  std::size_t least = 0;
+  for (const auto& [load, id] : by_load_) {
+    const auto here = preference(id);
+    if (!here || (best && least <= *here)) continue;
+    least = *here;
+    // Among equals the owner's own node.
+    const bool home_is_equal = home != loads_.end() && home->second == load && preference(home->first) == here;
+    best = home_is_equal ? home->first : id;
+    if (least == 0) break;
   }
   return best;
+}
+
+std::int64_t ActorMachine::load_of(const NodeView& view) const {
+  const auto it = placed_.find(view.node);
+  const auto count = static_cast<std::int64_t>(it == placed_.end() ? 0 : it->second) + 1;
+  return count * base::Amount::kPerOne * 1000 / std::max<std::int64_t>(view.total.get("cpus").units, 1);
+}
+
+void ActorMachine::reload(const base::NodeId& node) {
+  const auto known = loads_.find(node);
+  if (known != loads_.end()) {
+    by_load_.erase({known->second, node});
+    loads_.erase(known);
+  }
+  const NodeView* view = view_.find(node);
+  if (!view) return;
+  const std::int64_t load = loads_[node] = load_of(*view);
+  by_load_.emplace(load, node);
 }
 
 void ActorMachine::ask(base::Time now, const Actor& actor, Out& out) {
@@ -166,6 +194,7 @@ void ActorMachine::leave_lease(base::Time now, Actor& actor, StopMode mode, Out&
 void ActorMachine::forget_lease(Actor& actor, Out& out) {
   if (actor.request != 0) sender(actor.node).answered(actor.request);
   if (const auto it = placed_.find(actor.node); it != placed_.end() && --it->second == 0) placed_.erase(it);
+  reload(actor.node);
   if (!view_.is_dead(actor.node)) count_labels(actor, -1, out);
   timers_.clear(actor.view.actor);
   actor.request = 0;

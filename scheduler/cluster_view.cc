@@ -39,6 +39,7 @@ bool ClusterView::apply(const NodeView& view) {
     nodes_.erase(view.node);
     refused_.erase(view.node);
     assumed_.erase(view.node);
+    reindex(now_, view.node);
     dead_.emplace(view.node, view.version);
     if (dead_.size() > limits_.dead_max) {
       dead_.erase(std::min_element(dead_.begin(), dead_.end(),
@@ -50,12 +51,14 @@ bool ClusterView::apply(const NodeView& view) {
     if (nodes_.size() >= limits_.nodes_max) return false;
     ++shape_version_;
     nodes_.emplace(view.node, view);
+    reindex(now_, view.node);
     return true;
   }
   if (it->second.total != view.total || it->second.labels != view.labels) ++shape_version_;
   it->second = view;
   refused_.erase(view.node);
   assumed_.erase(view.node);
+  reindex(now_, view.node);
   return true;
 }
 
@@ -100,15 +103,48 @@ void ClusterView::assume(base::Time now, const base::NodeId& node, const base::R
   if (at + limits_.assumed_for <= now) all = {};
   at = now;
   all.add(taken);
+  reindex(now, node);
 }
 
 void ClusterView::refused(base::Time now, const base::NodeId& node) {
   assumed_.erase(node);
   if (nodes_.contains(node)) refused_[node] = now;
+  reindex(now, node);
 }
 
 void ClusterView::set_available(const base::NodeId& node, const base::Resources& available) {
-  if (const auto it = nodes_.find(node); it != nodes_.end()) it->second.available = available;
+  const auto it = nodes_.find(node);
+  if (it == nodes_.end() || it->second.available == available) return;
+  it->second.available = available;
+  reindex(now_, node);
+}
+
+// What was guessed of a node and is over.
+void ClusterView::wear_off(base::Time now) {
+  while (const auto node = wears_off_.pop_due(now)) reindex(now, *node);
+  now_ = now;
+}
+
+void ClusterView::reindex(base::Time now, const base::NodeId& node) {
+  const auto it = nodes_.find(node);
+  std::optional<base::Time> until;
+  const auto no = refused_.find(node);
+  const bool refuses = no != refused_.end() && no->second + limits_.refused_for > now;
+  if (refuses) until = no->second + limits_.refused_for;
+  const auto guess = assumed_.find(node);
+  if (guess != assumed_.end() && guess->second.first + limits_.assumed_for > now) {
+    until = base::earlier(until, guess->second.first + limits_.assumed_for);
+  }
+  if (it != nodes_.end() && until) {
+    wears_off_.set(node, *until);
+  } else {
+    wears_off_.clear(node);
+  }
+  if (it != nodes_.end() && it->second.state == NodeState::kAlive && !refuses) {
+    const base::Resources free = room(now, it->second);
+    if (free.get("cpus").units > 0) return index_.set(node, used_permille(it->second.total, free));
+  }
+  index_.erase(node);
 }
 
 base::Resources ClusterView::room(base::Time now, const NodeView& view) const {
@@ -129,7 +165,8 @@ bool ClusterView::could_take(base::Time now, const NodeView& view, const Wish& w
   return no == refused_.end() || no->second + limits_.refused_for <= now;
 }
 
-std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) const {
+std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) {
+  wear_off(now);
   if (const auto* affinity = std::get_if<NodeAffinity>(&wish.strategy.placement)) {
     const NodeView* view = find(affinity->node);
     const bool serves = view && view->total.covers(wish.shape) && wish.strategy.allows(view->node, view->labels) &&
@@ -137,6 +174,15 @@ std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) 
     if (serves) return could_take(now, *view, wish) ? std::optional(view->node) : std::nullopt;
     if (affinity->force == NodeAffinity::Force::kHard) return std::nullopt;
   }
+  // Whom others or a bundle's place tell, and what takes no cpus, is looked for among all.
+  const bool indexed = wish.shape.get("cpus").units > 0 && wish.strategy.fallbacks.empty() && !wish.strategy.bundle;
+  if (!indexed) return pick_among_all(now, wish);
+  const auto fits = [&](const base::NodeId& node) { return could_take(now, nodes_.at(node), wish); };
+  const bool spread = std::holds_alternative<Spread>(wish.strategy.placement);
+  return spread ? index_.spread(wish.home, fits) : index_.pack(wish.home, fits);
+}
+
+std::optional<base::NodeId> ClusterView::pick_among_all(base::Time now, const Wish& wish) const {
   const bool spread = std::holds_alternative<Spread>(wish.strategy.placement);
   using Rank = std::tuple<std::size_t, bool, std::int64_t, bool>;
   std::optional<Rank> best;
@@ -144,7 +190,7 @@ std::optional<base::NodeId> ClusterView::pick(base::Time now, const Wish& wish) 
   for (const auto& [id, view] : nodes_) {
     if (!could_take(now, view, wish)) continue;
     const std::int64_t used = used_permille(view.total, room(now, view));
-    const bool packs = !spread && used < 500;
+    const bool packs = !spread && used < NodeIndex::kHalf;
     const std::size_t preference = *wish.strategy.preference(id, view.labels);
     const Rank rank{preference, !spread && id != wish.home, packs ? 0 : used, id <= wish.home};
     if (best && *best <= rank) continue;
@@ -172,14 +218,9 @@ std::optional<base::NodeId> ClusterView::probe(base::Time now, const Wish& wish)
   return chosen;
 }
 
-std::optional<base::Time> ClusterView::next_retry(base::Time now) const {
-  std::optional<base::Time> next;
-  const auto consider = [&](base::Time again) {
-    if (again > now && (!next || again < *next)) next = again;
-  };
-  for (const auto& [node, at] : refused_) consider(at + limits_.refused_for);
-  for (const auto& [node, assumed] : assumed_) consider(assumed.first + limits_.assumed_for);
-  return next;
+std::optional<base::Time> ClusterView::next_retry(base::Time now) {
+  wear_off(now);
+  return wears_off_.next();
 }
 
 }  // namespace mobula::scheduler

@@ -12,6 +12,8 @@
 #include "core/base/ids.h"
 #include "core/base/machine.h"
 #include "core/base/resources.h"
+#include "core/base/timers.h"
+#include "scheduler/node_index.h"
 #include "scheduler/strategy.h"
 
 namespace mobula::scheduler {
@@ -92,13 +94,13 @@ class ClusterView {
     std::optional<base::NodeId> skip;
     const std::set<base::NodeId>* avoid = nullptr;  // As `skip`, many; a soft affinity to one of them is none.
   };
-  std::optional<base::NodeId> pick(base::Time now, const Wish& wish) const;
+  std::optional<base::NodeId> pick(base::Time now, const Wish& wish);
   // A node that could serve the shape if it were empty: asking it though it looks full makes it recall leases.
   // The one that refused longest ago.
   std::optional<base::NodeId> probe(base::Time now, const Wish& wish) const;
   bool could_take(base::Time now, const NodeView& view, const Wish& wish) const;
   // When the first of these wears off; none when nothing does.
-  std::optional<base::Time> next_retry(base::Time now) const;
+  std::optional<base::Time> next_retry(base::Time now);
 
   // None when some node that is not dead could serve the shape when empty.
   std::optional<Infeasible> infeasible(const base::Resources& shape, const Strategy& strategy) const;
@@ -108,6 +110,9 @@ class ClusterView {
  private:
   std::optional<Infeasible> infeasible_bundle(const base::Resources& shape, const Strategy& strategy) const;
   base::Resources room(base::Time now, const NodeView& view) const;
+  std::optional<base::NodeId> pick_among_all(base::Time now, const Wish& wish) const;
+  void wear_off(base::Time now);
+  void reindex(base::Time now, const base::NodeId& node);
   bool has_bundle(const base::NodeId& node, const BundleRef& bundle) const;
 
   const Limits limits_;
@@ -115,7 +120,10 @@ class ClusterView {
   std::map<base::NodeId, NodeView> nodes_;                                  // Alive and suspect.
   std::map<base::NodeId, base::Time> refused_;                              // When each said no; a subset of nodes_.
   std::map<base::NodeId, std::pair<base::Time, base::Resources>> assumed_;  // The last time, and all of it; a subset.
-  std::map<base::NodeId, std::uint64_t> dead_;                              // Version of its death.
+  NodeIndex index_;  // Of the alive ones with cpus free that have not just refused.
+  base::Timers<base::NodeId> wears_off_;
+  base::Time now_{};
+  std::map<base::NodeId, std::uint64_t> dead_;  // Version of its death.
   std::map<base::PlacementGroupId, GroupNews> groups_;
   std::deque<base::PlacementGroupId> groups_over_;  // Oldest first.
 };

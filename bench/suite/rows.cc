@@ -156,6 +156,45 @@ std::vector<Row> collectives() {
   return out;
 }
 
+// Ray's figures are those of its own benchmark (placement groups) and of its documentation.
+std::vector<Row> sched() {
+  const auto row = [](const char* metric, const char* unit, Better better, Goal goal, const char* side = "sched") {
+    return Row{"sched", metric, unit, better, side, "", "", {}, std::move(goal), 3};
+  };
+  return {
+      row("lease_step_ns", "ns", kLower, {}, "scale"),
+      row("bulk_lease_1000_ms", "ms", kLower, {}, "scale"),
+      row("task_async_multi_driver_per_s", "1/s", kHigher, {}),
+      row("pg_create_remove_per_s", "1/s", kHigher, at(765)),
+      row("pg_create_with_1000_alive_per_s", "1/s", kHigher, at(18)),
+      row("pg_ready_us", "us", kLower, {}),
+      row("bind_check", "1", kLower, at(0)),
+      row("worker_death_to_retry_ms", "ms", kLower, at(100)),
+      row("actor_restart_ms", "ms", kLower, {}),
+      row("node_crash_detect_ms", "ms", kLower, at(1'000), "sched_fresh"),
+      row("fill_80k_cores_s", "s", kLower, at(2), "scale"),
+  };
+}
+
+// The machines that decide, for clusters of three sizes.  What is virtual is the same each time.
+std::vector<Row> scale() {
+  std::vector<Row> rows;
+  const auto add = [&](const std::string& metric, const char* unit, Goal last) {
+    for (const char* nodes : {"100", "1000", "10000"}) {
+      const Goal goal = nodes == std::string("10000") ? last : Goal{};
+      rows.push_back({"scale", metric + "_" + nodes, unit, kLower, "scale", "", "", {}, goal, 1});
+    }
+  };
+  add("sim_lease_us", "us", times_row(4, "sim_lease_us_100"));
+  add("sim_fill_s", "s", at(2));
+  add("sim_lease_messages", "1", times_row(2, "sim_lease_messages_100"));
+  add("sim_view_bytes", "bytes", times_row(1.5, "sim_view_bytes_100"));
+  add("sim_actor_us", "us", times_row(2, "sim_actor_us_100"));
+  add("sim_actor_bytes", "bytes", times_row(1.5, "sim_actor_bytes_100"));
+  add("sim_group_us", "us", {});
+  return rows;
+}
+
 }  // namespace
 
 std::vector<Row> all_rows() {
@@ -163,6 +202,8 @@ std::vector<Row> all_rows() {
   for (Row& row : startup()) rows.push_back(std::move(row));
   for (Row& row : collectives()) rows.push_back(std::move(row));
   for (Row& row : objects()) rows.push_back(std::move(row));
+  for (Row& row : sched()) rows.push_back(std::move(row));
+  for (Row& row : scale()) rows.push_back(std::move(row));
   return rows;
 }
 

@@ -83,6 +83,10 @@ Sides::Sides(const Programs& programs, std::string log_directory) : log_director
   commands_["launch_mpi"] = mpi(here("mpi_floor"), {});
   commands_["launch_mpi"].argv = {here("bench_launch"), "mpirun", here("mpi_floor")};
   commands_["join"] = command({here("bench_join")});
+  commands_["sched"] = command({here("bench_sched")});
+  commands_["sched_fresh"] = command({here("bench_sched")}, {{"MOBULA_NODES", "3"}});
+  commands_["sched_fresh"].fresh = true;
+  commands_["scale"] = command({here("bench_scale")});
   commands_["grpc"] = command({here("grpc_peer")});
   commands_["mpi"] = mpi(here("mpi_peer"), {{"OMPI_MCA_btl", "^ofi,openib"}});
   commands_["mpi_tcp"] =

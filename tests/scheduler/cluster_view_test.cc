@@ -1,5 +1,8 @@
 #include "scheduler/cluster_view.h"
 
+#include <map>
+#include <tuple>
+
 #include <gtest/gtest.h>
 
 #include "tests/scheduler/support.h"
@@ -39,6 +42,43 @@ TEST(ClusterView, PackThenSpreadPrefersHomeThenHalfEmptyNodesThenTheLeastUsed) {
   view.assume(at(0), kC, res({{"cpus", 3}}));
   EXPECT_EQ(view.pick(at(0), {one, strategy, kA, kA}), kB);
   EXPECT_EQ(view.pick(at(100), {one, strategy, kA, kA}), kC);  // Nothing was heard: the guess has worn off.
+}
+
+// The rule written out: home, then the next one that is less than half used, then the least used; spread: the least
+// used.
+std::optional<base::NodeId> by_rule(const std::map<base::NodeId, std::pair<int, int>>& nodes, const base::NodeId& home,
+                                    int need, bool spread) {
+  using Rank = std::tuple<bool, int, bool>;
+  std::optional<std::pair<Rank, base::NodeId>> best;
+  for (const auto& [node, all_and_free] : nodes) {
+    const auto [all, free] = all_and_free;
+    if (free < need) continue;
+    const int used = (all - free) * 1000 / all;
+    const Rank rank{!spread && node != home, !spread && used < 500 ? 0 : used, node <= home};
+    if (!best || rank < best->first) best = {rank, node};
+  }
+  return best ? std::optional(best->second) : std::nullopt;
+}
+
+TEST(ClusterView, ChoosesAmongManyNodesAsTheRuleSays) {
+  std::uint64_t seed = 1;
+  const auto random = [&](std::uint64_t below) { return (seed = base::mix64(seed)) % below; };
+  ClusterView view({});
+  std::map<base::NodeId, std::pair<int, int>> nodes;
+  std::uint64_t version = 0;
+  for (int round = 0; round < 3'000; ++round) {
+    const auto n = id<base::NodeId>(1 + random(40));
+    const int all = 2 + static_cast<int>(random(3));
+    const int free = static_cast<int>(random(static_cast<std::uint64_t>(all) + 1));
+    nodes[n] = {all, free};
+    view.apply(node(n, ++version, all, free));
+    const auto home = id<base::NodeId>(1 + random(45));
+    const int need = 1 + static_cast<int>(random(3));
+    const base::Resources shape = res({{"cpus", need}});
+    const bool spread = random(2) == 0;
+    const Strategy strategy = spread ? Strategy{Spread{}, {}} : Strategy{};
+    ASSERT_EQ(view.pick(at(round), {shape, strategy, home, std::nullopt}), by_rule(nodes, home, need, spread)) << round;
+  }
 }
 
 TEST(ClusterView, SpreadTakesTheLeastUsed) {

@@ -228,7 +228,7 @@ TEST(Placement, NamesTheBundleTheResourceAndTheNearestNode) {
   GroupWish wish{GroupStrategy::kPack, LevelName::parse("node"), {}, times(1, {{"cpus", 1}})};
   wish.labels.push_back({"zone", LabelRule::Op::kIn, {"nowhere"}});
   EXPECT_EQ(place_group(wish, {0}, {}, cluster.nodes).failure->what,
-            "bundle 0 (cpus=1) finds no node that is alive and has the labels asked for");
+            "bundle 0 (cpus=1) finds no node with the labels asked for: label zone in(nowhere) wanted, \"even\" there");
 }
 
 TEST(Placement, ASecondTryPutsTheLargestFirst) {
